@@ -8,8 +8,8 @@ const self = koffi.load(null);
  * Binds a function of the C library that this process already has loaded, from its C prototype, such as
  * `int mkfifo(const char *path, unsigned int mode)`. A call costs under a microsecond and blocks its thread.
  */
-export function libc(prototype: string): koffi.KoffiFunction {
-  return self.func(prototype);
+export function libc(prototype: string): (...args: unknown[]) => number {
+  return self.func(prototype) as unknown as (...args: unknown[]) => number;
 }
 
 const names = new Map(Object.entries(os.constants.errno).map(([name, number]) => [number, name]));
