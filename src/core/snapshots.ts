@@ -35,6 +35,11 @@ export interface SnapshotDriver {
   usage(layer: Layer, signal: AbortSignal): Promise<Usage>;
   /** Says how to mount the tree. Asynchronous for drivers behind a socket. */
   mounts(layer: Layer, signal: AbortSignal): Promise<readonly Mount[]>;
+  /**
+   * Makes everything unpacked so far survive a power cut: one syncfs(2), however many trees. Await it once an image,
+   * before its rows are confirmed. Absent where a remote side answers for that.
+   */
+  sync?(signal: AbortSignal): Promise<void>;
   /** Deletes the tree. Idempotent: the garbage collector repeats itself. */
   remove(id: SnapshotId, signal: AbortSignal): Promise<void>;
   /** Every tree on disk, for reconciling at boot. */
