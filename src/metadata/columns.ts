@@ -1,0 +1,34 @@
+import type { Any, Labels } from '#core/any.ts';
+import type { Row, Value } from './sqlite.ts';
+
+/** Reads and prints columns. A row of the wrong shape is a bug of ours or damage, so it throws a plain error. */
+
+export function text(row: Row, column: string): string {
+  const value = row[column];
+  if (typeof value !== 'string') throw new Error(`ledger column ${column} is not text`);
+  return value;
+}
+
+export function number(row: Row, column: string): number {
+  const value = row[column];
+  if (typeof value !== 'number') throw new Error(`ledger column ${column} is not a number`);
+  return value;
+}
+
+export const date = (row: Row, column: string): Date => new Date(number(row, column));
+
+export const optionalDate = (row: Row, column: string): Date | undefined =>
+  row[column] === null ? undefined : date(row, column);
+
+/** An Any from its two columns; both are NULL when there is none. */
+export function any(row: Row, typeColumn: string, valueColumn: string): Any | undefined {
+  const value = row[valueColumn];
+  return value instanceof Uint8Array ? { typeUrl: text(row, typeColumn), value } : undefined;
+}
+
+export const labels = (row: Row, column = 'labels'): Labels => JSON.parse(text(row, column)) as Labels;
+
+/** An empty value means that the label is not there: containerd's way to delete one by a field mask. */
+export function labelsJson(map: Labels): Value {
+  return JSON.stringify(Object.fromEntries(Object.entries(map).filter(([, value]) => value !== '')));
+}

@@ -1,0 +1,104 @@
+import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { Durability } from './durability.ts';
+import { migrate } from './migrations.ts';
+import { Sqlite } from './sqlite.ts';
+import { BlobTable } from './tables/blobs.ts';
+import { ContainerTable } from './tables/containers.ts';
+import { ImageTable } from './tables/images.ts';
+import { IngestTable } from './tables/ingests.ts';
+import { LeaseTable } from './tables/leases.ts';
+import { NameTable } from './tables/names.ts';
+import { NamespaceTable } from './tables/namespaces.ts';
+import { ProcessTable } from './tables/processes.ts';
+import { RunTable } from './tables/runs.ts';
+import { SettingTable } from './tables/settings.ts';
+import { SnapshotTable } from './tables/snapshots.ts';
+
+export interface LedgerOptions {
+  /** The file, usually `ROOT/ledger.db`; `:memory:` keeps nothing. */
+  readonly path: string;
+  /** False promises nothing over a power cut (a kill -9 is survived all the same). Default true. */
+  readonly durable?: boolean;
+}
+
+/** Everything the daemon remembers, in one SQLite file. */
+export class Ledger {
+  readonly namespaces: NamespaceTable;
+  readonly containers: ContainerTable;
+  readonly images: ImageTable;
+  readonly blobs: BlobTable;
+  readonly ingests: IngestTable;
+  readonly snapshots: SnapshotTable;
+  readonly leases: LeaseTable;
+  readonly processes: ProcessTable;
+  readonly runs: RunTable;
+  /** Docker's names. Names and container ids share one look-up space. */
+  readonly names: NameTable;
+  /** Small values by key, for whoever needs to remember one thing. */
+  readonly settings: SettingTable;
+  readonly #db: Sqlite;
+  readonly #durability: Durability | undefined;
+  #synced = 0;
+
+  /** Opens the file, made if need be, and brings its schema up to date. Refuses a newer one. */
+  constructor(options: LedgerOptions) {
+    const onDisk = options.path !== ':memory:';
+    if (onDisk) mkdirSync(dirname(options.path), { recursive: true, mode: 0o711 });
+    this.#db = new Sqlite(options.path);
+    try {
+      this.#db.get('PRAGMA journal_mode = WAL');
+      this.#db.script('PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
+      migrate(this.#db, options.path);
+      if (onDisk && options.durable !== false) {
+        // The worker writes the log back, so that a commit never waits for the disk.
+        this.#db.get('PRAGMA wal_autocheckpoint = 0');
+        syncDirectory(dirname(options.path));
+        this.#durability = new Durability(options.path);
+      }
+    } catch (error) {
+      this.#db.close();
+      throw error;
+    }
+    this.namespaces = new NamespaceTable(this.#db);
+    this.containers = new ContainerTable(this.#db);
+    this.images = new ImageTable(this.#db);
+    this.blobs = new BlobTable(this.#db);
+    this.ingests = new IngestTable(this.#db);
+    this.snapshots = new SnapshotTable(this.#db);
+    this.leases = new LeaseTable(this.#db);
+    this.processes = new ProcessTable(this.#db);
+    this.runs = new RunTable(this.#db);
+    this.names = new NameTable(this.#db);
+    this.settings = new SettingTable(this.#db);
+  }
+
+  /** All of `body` or nothing of it. It must not wait: the type refuses a promise. */
+  transaction<T>(body: () => T extends PromiseLike<unknown> ? never : T): T {
+    return this.#db.transaction<T>(body);
+  }
+
+  /** Resolves when every transaction committed before this call survives a power cut. */
+  async durable(): Promise<void> {
+    const writes = this.#db.writes;
+    if (this.#durability === undefined || this.#synced >= writes) return;
+    await this.#durability.sync();
+    this.#synced = Math.max(this.#synced, writes);
+  }
+
+  async close(): Promise<void> {
+    // The worker goes first: the last connection to close writes the whole log back and deletes it.
+    await this.#durability?.close();
+    this.#db.close();
+  }
+}
+
+/** The names of the database and its log are in the directory, which is synced by nobody else. */
+function syncDirectory(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

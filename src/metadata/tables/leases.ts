@@ -1,0 +1,90 @@
+import type { Labels } from '#core/any.ts';
+import { date, labels, labelsJson, text } from '../columns.ts';
+import type { Row, Sqlite } from '../sqlite.ts';
+
+export interface LeaseRow {
+  readonly id: string;
+  readonly labels: Labels;
+  readonly createdAt: Date;
+}
+
+/** `type` in containerd's words: `content`, `snapshots/overlayfs`, `ingests`, `images`. */
+export interface LeaseResourceRow {
+  readonly type: string;
+  readonly id: string;
+}
+
+export class LeaseTable {
+  readonly #db: Sqlite;
+
+  constructor(db: Sqlite) {
+    this.#db = db;
+  }
+
+  find(namespace: string, id: string): LeaseRow | undefined {
+    const row = this.#db.get('SELECT * FROM leases WHERE namespace = ? AND id = ?', namespace, id);
+    return row === undefined ? undefined : toLease(row);
+  }
+
+  list(namespace: string): LeaseRow[] {
+    return this.#db.all('SELECT * FROM leases WHERE namespace = ? ORDER BY id', namespace).map(toLease);
+  }
+
+  /** Every lease of every namespace, for the garbage collector. */
+  all(): (LeaseRow & { namespace: string })[] {
+    return this.#db.all('SELECT * FROM leases').map((row) => ({ ...toLease(row), namespace: text(row, 'namespace') }));
+  }
+
+  insert(namespace: string, lease: LeaseRow): void {
+    this.#db.run(
+      'INSERT INTO leases (namespace, id, labels, created_at) VALUES (?, ?, ?, ?)',
+      namespace,
+      lease.id,
+      labelsJson(lease.labels),
+      lease.createdAt.getTime(),
+    );
+  }
+
+  /** True when it was there. What it held goes with it. */
+  delete(namespace: string, id: string): boolean {
+    return this.#db.transaction(() => {
+      this.#db.run('DELETE FROM lease_resources WHERE namespace = ? AND lease = ?', namespace, id);
+      return this.#db.run('DELETE FROM leases WHERE namespace = ? AND id = ?', namespace, id) > 0;
+    });
+  }
+
+  resources(namespace: string, lease: string): LeaseResourceRow[] {
+    const rows = this.#db.all(
+      'SELECT type, id FROM lease_resources WHERE namespace = ? AND lease = ? ORDER BY type, id',
+      namespace,
+      lease,
+    );
+    return rows.map((row) => ({ type: text(row, 'type'), id: text(row, 'id') }));
+  }
+
+  addResource(namespace: string, lease: string, resource: LeaseResourceRow): void {
+    this.#db.run(
+      'INSERT INTO lease_resources (namespace, lease, type, id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING',
+      namespace,
+      lease,
+      resource.type,
+      resource.id,
+    );
+  }
+
+  deleteResource(namespace: string, lease: string, resource: LeaseResourceRow): void {
+    this.#db.run(
+      'DELETE FROM lease_resources WHERE namespace = ? AND lease = ? AND type = ? AND id = ?',
+      namespace,
+      lease,
+      resource.type,
+      resource.id,
+    );
+  }
+}
+
+const toLease = (row: Row): LeaseRow => ({
+  id: text(row, 'id'),
+  labels: labels(row),
+  createdAt: date(row, 'created_at'),
+});

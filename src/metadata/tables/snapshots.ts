@@ -1,0 +1,173 @@
+import type { Labels } from '#core/any.ts';
+import type { SnapshotId } from '#core/snapshots.ts';
+import { date, labels, labelsJson, number, text } from '../columns.ts';
+import type { Row, Sqlite } from '../sqlite.ts';
+import { skipIds } from './ingests.ts';
+
+export type SnapshotKind = 'view' | 'active' | 'committed';
+
+/** A tree: the client's key, and the id that its driver knows. */
+export interface SnapshotRow {
+  readonly id: SnapshotId;
+  readonly namespace: string;
+  readonly snapshotter: string;
+  readonly key: string;
+  readonly kind: SnapshotKind;
+  readonly parent: SnapshotId | undefined;
+  /** Key of the parent; '' when there is none. */
+  readonly parentKey: string;
+  /** False until the driver has made the tree: nobody but its maker may see it. */
+  readonly confirmed: boolean;
+  readonly labels: Labels;
+  /** Of a committed tree, without its parents. */
+  readonly bytes: number;
+  readonly inodes: number;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+const SELECT = `SELECT s.*, coalesce(p.key, '') AS parent_key FROM snapshots s LEFT JOIN snapshots p ON p.id = s.parent`;
+
+export class SnapshotTable {
+  readonly #db: Sqlite;
+
+  constructor(db: Sqlite) {
+    this.#db = db;
+  }
+
+  find(namespace: string, snapshotter: string, key: string): SnapshotRow | undefined {
+    const row = this.#db.get(
+      `${SELECT} WHERE s.namespace = ? AND s.snapshotter = ? AND s.key = ?`,
+      namespace,
+      snapshotter,
+      key,
+    );
+    return row === undefined ? undefined : toSnapshot(row);
+  }
+
+  list(namespace: string, snapshotter: string): SnapshotRow[] {
+    const rows = this.#db.all(
+      `${SELECT} WHERE s.namespace = ? AND s.snapshotter = ? AND s.confirmed = 1 ORDER BY s.key`,
+      namespace,
+      snapshotter,
+    );
+    return rows.map(toSnapshot);
+  }
+
+  /** Every tree of every namespace, unconfirmed ones too. */
+  all(): SnapshotRow[] {
+    return this.#db.all(SELECT).map(toSnapshot);
+  }
+
+  /** Whether any row names this tree. */
+  has(id: SnapshotId): boolean {
+    return this.#db.get('SELECT 1 FROM snapshots WHERE id = ?', Number(id)) !== undefined;
+  }
+
+  hasChildren(id: SnapshotId): boolean {
+    return this.#db.get('SELECT 1 FROM snapshots WHERE parent = ? LIMIT 1', Number(id)) !== undefined;
+  }
+
+  /** The trees beneath it, nearest first. */
+  ancestors(id: SnapshotId): SnapshotId[] {
+    const rows = this.#db.all(
+      `WITH RECURSIVE chain (id, parent, depth) AS (
+         SELECT id, parent, 0 FROM snapshots WHERE id = ?
+         UNION ALL SELECT s.id, s.parent, depth + 1 FROM snapshots s JOIN chain ON s.id = chain.parent)
+       SELECT id FROM chain WHERE depth > 0 ORDER BY depth`,
+      Number(id),
+    );
+    return rows.map((row) => String(number(row, 'id')) as SnapshotId);
+  }
+
+  /** Makes an unconfirmed row and gives its id, which is never given twice. */
+  insert(row: {
+    namespace: string;
+    snapshotter: string;
+    key: string;
+    kind: SnapshotKind;
+    parent: SnapshotId | undefined;
+    labels: Labels;
+  }): SnapshotId {
+    const now = Date.now();
+    const id = this.#db.insert(
+      `INSERT INTO snapshots (namespace, snapshotter, key, kind, parent, confirmed, labels, bytes, inodes,
+         created_at, updated_at) VALUES (?, ?, ?, ?, ?, 0, ?, 0, 0, ?, ?)`,
+      row.namespace,
+      row.snapshotter,
+      row.key,
+      row.kind,
+      row.parent === undefined ? null : Number(row.parent),
+      labelsJson(row.labels),
+      now,
+      now,
+    );
+    return String(id) as SnapshotId;
+  }
+
+  confirm(id: SnapshotId): void {
+    this.#db.run('UPDATE snapshots SET confirmed = 1 WHERE id = ?', Number(id));
+  }
+
+  /** Turns an active tree into a committed one with a key of its own. */
+  commit(id: SnapshotId, to: { key: string; labels: Labels; bytes: number; inodes: number }): void {
+    const now = Date.now();
+    this.#db.run(
+      `UPDATE snapshots SET key = ?, kind = 'committed', confirmed = 1, labels = ?, bytes = ?, inodes = ?,
+         created_at = ?, updated_at = ? WHERE id = ?`,
+      to.key,
+      labelsJson(to.labels),
+      to.bytes,
+      to.inodes,
+      now,
+      now,
+      Number(id),
+    );
+  }
+
+  relabel(id: SnapshotId, map: Labels): void {
+    this.#db.run('UPDATE snapshots SET labels = ?, updated_at = ? WHERE id = ?', labelsJson(map), Date.now(), Number(id));
+  }
+
+  /** True when it was there. */
+  delete(id: SnapshotId): boolean {
+    return this.#db.run('DELETE FROM snapshots WHERE id = ?', Number(id)) > 0;
+  }
+
+  /** Forgets what was never confirmed, with everything above it, and gives what was forgotten. */
+  dropUnconfirmed(): { id: SnapshotId; snapshotter: string }[] {
+    const rows = this.#db.all(
+      `WITH RECURSIVE lost (id) AS (
+         SELECT id FROM snapshots WHERE confirmed = 0
+         UNION SELECT s.id FROM snapshots s JOIN lost ON s.parent = lost.id)
+       DELETE FROM snapshots WHERE id IN (SELECT id FROM lost) RETURNING id, snapshotter`,
+    );
+    return rows.map((row) => ({
+      id: String(number(row, 'id')) as SnapshotId,
+      snapshotter: text(row, 'snapshotter'),
+    }));
+  }
+
+  /** Never gives out ids up to this one: a tree of that name is on disk. */
+  skip(id: number): void {
+    skipIds(this.#db, 'snapshots', id);
+  }
+}
+
+function toSnapshot(row: Row): SnapshotRow {
+  return {
+    id: String(number(row, 'id')) as SnapshotId,
+    namespace: text(row, 'namespace'),
+    snapshotter: text(row, 'snapshotter'),
+    key: text(row, 'key'),
+    kind: text(row, 'kind') as SnapshotKind,
+    parent: row['parent'] === null ? undefined : (String(number(row, 'parent')) as SnapshotId),
+    parentKey: text(row, 'parent_key'),
+    confirmed: number(row, 'confirmed') === 1,
+    labels: labels(row),
+    bytes: number(row, 'bytes'),
+    inodes: number(row, 'inodes'),
+    createdAt: date(row, 'created_at'),
+    updatedAt: date(row, 'updated_at'),
+  };
+}
