@@ -40,6 +40,9 @@ export function loadConfig(file: string | undefined, overrides: Overrides = {}):
   return { config: derive(withDefaults(schema, merged) as Config), warnings: reader.warnings, files: reader.files };
 }
 
+/** What holds where no file and no flag says otherwise. */
+export const defaultConfig = (): Config => derive(withDefaults(schema, {}) as Config);
+
 class Reader {
   values: RawTable = {};
   readonly warnings: string[] = [];
