@@ -13,6 +13,8 @@ export function libc(prototype: string): (...args: unknown[]) => number {
 }
 
 const names = new Map(Object.entries(os.constants.errno).map(([name, number]) => [number, name]));
+// Two names share this number; callers ask for the one that manual pages use.
+names.set(os.constants.errno.EAGAIN, 'EAGAIN');
 
 /** A system call that failed. `errno` is its name (`ENOENT`); the code stays `unknown`: drivers give it meaning. */
 export class SysError extends HakoError {
@@ -33,4 +35,10 @@ export function check(result: number | bigint, call: string, subject: string): n
   const value = Number(result);
   if (value !== -1) return value;
   throw new SysError(call, koffi.errno(), subject);
+}
+
+/** The name of errno (`EAGAIN`) after a call that gave -1, for callers to whom failing is ordinary. Same rule: at once. */
+export function lastErrno(): string {
+  const number = koffi.errno();
+  return names.get(number) ?? `errno ${number}`;
 }
