@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { closeSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
+import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import { StreamDriver } from './streams.ts';
+
+const streams = new StreamDriver();
+const never = new AbortController().signal;
+
+async function scratch(): Promise<{ dir: string } & AsyncDisposable> {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'hako-streams-'));
+  return { dir, [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }) };
+}
+
+async function textOf(data: AsyncIterable<Uint8Array>): Promise<string> {
+  let text = '';
+  for await (const chunk of data) text += Buffer.from(chunk).toString();
+  return text;
+}
+
+test('what is written before a process opens its standard input waits for it', async () => {
+  await using place = await scratch();
+  const fifo = path.join(place.dir, 'io', 'stdin');
+  await streams.createFifo(fifo);
+  await streams.createFifo(fifo);
+  const writer = streams.openWriter(fifo);
+  await writer.write(Buffer.from('early'));
+  const fd = openSync(fifo, 'r');
+  writer.connected();
+  await writer.write(Buffer.from(' late'));
+  await writer.close();
+  const buffer = Buffer.alloc(64);
+  let text = '';
+  for (;;) {
+    const count = readSync(fd, buffer);
+    if (count === 0) break;
+    text += buffer.toString('utf8', 0, count);
+  }
+  closeSync(fd);
+  assert.equal(text, 'early late');
+});
+
+test('a reader that came first ends with the last writer, not before the first', async () => {
+  await using place = await scratch();
+  const fifo = path.join(place.dir, 'stdout');
+  await streams.createFifo(fifo);
+  const reader = streams.openReader(fifo);
+  const text = textOf(reader.data);
+  const fd = openSync(fifo, 'w');
+  reader.connected();
+  writeSync(fd, 'hello');
+  closeSync(fd);
+  assert.equal(await text, 'hello');
+});
+
+test('closing a reader ends its data', async () => {
+  await using place = await scratch();
+  const fifo = path.join(place.dir, 'stdout');
+  await streams.createFifo(fifo);
+  const reader = streams.openReader(fifo);
+  const text = textOf(reader.data);
+  reader.close();
+  assert.equal(await text, '');
+});
+
+test('writing to a process that is gone fails instead of waiting', async () => {
+  await using place = await scratch();
+  const fifo = path.join(place.dir, 'stdin');
+  await streams.createFifo(fifo);
+  const writer = streams.openWriter(fifo);
+  const fd = openSync(fifo, 'r');
+  writer.connected();
+  closeSync(fd);
+  await assert.rejects(writer.write(Buffer.from('x')), { code: 'failed-precondition' });
+  await writer.close();
+});
+
+test('following gives what is appended, also after the file was removed, and ends when told', async () => {
+  await using place = await scratch();
+  const file = path.join(place.dir, 'spool');
+  await writeFile(file, 'one ');
+  const finished = Promise.withResolvers<void>();
+  const text = textOf(await streams.follow(file, 0, finished.promise, never));
+  await appendFile(file, 'two ');
+  const fd = openSync(file, 'a');
+  unlinkSync(file);
+  writeSync(fd, 'three');
+  closeSync(fd);
+  finished.resolve();
+  assert.equal(await text, 'one two three');
+});
+
+test('following from the end leaves out what was there', async () => {
+  await using place = await scratch();
+  const file = path.join(place.dir, 'spool');
+  await writeFile(file, 'old');
+  assert.equal(await textOf(await streams.follow(file, -1, Promise.resolve(), never)), 'd');
+});
+
+test('a file that comes later is followed from its beginning', async () => {
+  await using place = await scratch();
+  const file = path.join(place.dir, 'late');
+  const finished = Promise.withResolvers<void>();
+  const text = textOf(await streams.follow(file, 0, finished.promise, never));
+  await writeFile(file, 'here');
+  finished.resolve();
+  assert.equal(await text, 'here');
+});

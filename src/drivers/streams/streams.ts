@@ -1,0 +1,210 @@
+import { closeSync, constants, fstatSync, openSync, watch, type FSWatcher } from 'node:fs';
+import { mkdir, open, type FileHandle } from 'node:fs/promises';
+import { Socket } from 'node:net';
+import path from 'node:path';
+import { HakoError } from '#base/errors.ts';
+import type { StreamReader, Streams, StreamWriter } from '#core/streams.ts';
+import { check, libc, SysError } from '#sys/libc.ts';
+
+const mkfifo = libc('int mkfifo(const char *path, unsigned int mode)');
+const { O_RDONLY, O_RDWR, O_WRONLY, O_NONBLOCK } = constants;
+
+/** How much is read at once. */
+const chunkSize = 64 * 1024;
+
+/** FIFOs through libuv's pipes, which cost no thread, and growing files through inotify. */
+export class StreamDriver implements Streams {
+  async createFifo(fifo: string): Promise<void> {
+    await mkdir(path.dirname(fifo), { recursive: true, mode: 0o711 });
+    try {
+      check(mkfifo(fifo, 0o600), 'mkfifo', fifo);
+    } catch (error) {
+      if (!(error instanceof SysError) || error.errno !== 'EEXIST') throw error;
+    }
+  }
+
+  openWriter(fifo: string): StreamWriter {
+    return new FifoWriter(fifo);
+  }
+
+  openReader(fifo: string): StreamReader {
+    return new FifoReader(fifo);
+  }
+
+  async follow(file: string, offset: number, finished: Promise<unknown>, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const handle = await openIfThere(file);
+    return followFile(file, handle, offset, finished, signal);
+  }
+}
+
+class FifoWriter implements StreamWriter {
+  /** Both ways, so that opening never waits and early bytes wait in the pipe for the process. */
+  #holder: number | undefined;
+  readonly #socket: Socket;
+
+  constructor(fifo: string) {
+    this.#holder = openSync(fifo, O_RDWR | O_NONBLOCK);
+    try {
+      this.#socket = new Socket({ fd: openSync(fifo, O_WRONLY | O_NONBLOCK), readable: false, writable: true });
+    } catch (error) {
+      this.connected();
+      throw error;
+    }
+    // Every write hears of it by itself.
+    this.#socket.on('error', () => {});
+  }
+
+  write(data: Uint8Array): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#socket.write(data, (error) => {
+      if (error === undefined || error === null) resolve();
+      else reject(new HakoError('failed-precondition', 'the process no longer reads its standard input', error));
+    });
+    return promise;
+  }
+
+  connected(): void {
+    if (this.#holder === undefined) return;
+    closeSync(this.#holder);
+    this.#holder = undefined;
+  }
+
+  async close(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#socket.once('close', () => resolve());
+    if (this.#socket.destroyed) resolve();
+    else this.#socket.end(() => this.#socket.destroy());
+    // A full pipe that nobody reads any more would keep the end waiting for ever.
+    const timer = setTimeout(() => this.#socket.destroy(), 1000);
+    await promise;
+    clearTimeout(timer);
+    this.connected();
+  }
+}
+
+class FifoReader implements StreamReader {
+  /** A writer of our own keeps the end from coming before the process has opened its side. */
+  #keeper: number | undefined;
+  readonly #socket: Socket;
+  readonly data: AsyncIterable<Uint8Array>;
+
+  constructor(fifo: string) {
+    const fd = openSync(fifo, O_RDONLY | O_NONBLOCK);
+    this.#keeper = openSync(fifo, O_WRONLY | O_NONBLOCK);
+    this.#socket = new Socket({ fd, readable: true, writable: false });
+    this.#socket.on('error', () => {});
+    this.data = this.#read();
+  }
+
+  async *#read(): AsyncIterable<Uint8Array> {
+    try {
+      for await (const chunk of this.#socket) yield chunk as Uint8Array;
+    } catch (error) {
+      // close() in the middle of a read is an end like any other.
+      if (!(error instanceof Error) || !('code' in error) || error.code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
+    } finally {
+      this.close();
+    }
+  }
+
+  connected(): void {
+    if (this.#keeper === undefined) return;
+    closeSync(this.#keeper);
+    this.#keeper = undefined;
+  }
+
+  close(): void {
+    this.connected();
+    this.#socket.destroy();
+  }
+}
+
+async function openIfThere(file: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(file, 'r');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** How long to sleep between two looks at a file that gives no events: splice(2) gave none before Linux 6.6. */
+const shortestNap = 10;
+const longestNap = 320;
+
+async function* followFile(
+  file: string,
+  first: FileHandle | undefined,
+  offset: number,
+  finished: Promise<unknown>,
+  signal: AbortSignal,
+): AsyncIterable<Uint8Array> {
+  let handle = first;
+  let done = false;
+  const bell = new Bell();
+  const finish = (): void => {
+    done = true;
+    bell.ring();
+  };
+  finished.then(finish, finish);
+  signal.addEventListener('abort', bell.ring, { once: true });
+  let watcher: FSWatcher | undefined;
+  let nap = shortestNap;
+  try {
+    let position = handle === undefined || offset >= 0 ? Math.max(offset, 0) : Math.max(0, fstatSync(handle.fd).size + offset);
+    while (!signal.aborted) {
+      // Asked before reading: what was written before the end is then surely read.
+      const last = done;
+      handle ??= await openIfThere(file);
+      if (handle !== undefined) {
+        watcher ??= watchFile(file, bell);
+        const { bytesRead, buffer } = await handle.read({ buffer: Buffer.allocUnsafe(chunkSize), position });
+        if (bytesRead > 0) {
+          position += bytesRead;
+          nap = shortestNap;
+          yield buffer.subarray(0, bytesRead);
+          continue;
+        }
+      }
+      if (last) return;
+      await bell.wait(nap);
+      nap = Math.min(nap * 2, longestNap);
+    }
+  } finally {
+    signal.removeEventListener('abort', bell.ring);
+    watcher?.close();
+    await handle?.close();
+  }
+}
+
+/** undefined where inotify has no watch left; the naps then have to do. */
+function watchFile(file: string, bell: Bell): FSWatcher | undefined {
+  try {
+    return watch(file, { persistent: false }, bell.ring).on('error', () => {});
+  } catch {
+    return undefined;
+  }
+}
+
+/** Wakes one sleeper; a ring while nobody sleeps is kept for the next. */
+class Bell {
+  #rung = false;
+  #wake: (() => void) | undefined;
+
+  readonly ring = (): void => {
+    this.#rung = true;
+    this.#wake?.();
+  };
+
+  async wait(milliseconds: number): Promise<void> {
+    if (!this.#rung) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, milliseconds);
+      this.#wake = resolve;
+      await promise;
+      clearTimeout(timer);
+      this.#wake = undefined;
+    }
+    this.#rung = false;
+  }
+}
