@@ -72,7 +72,8 @@ export function makeIndex(images) {
 
 /** Where a statically linked busybox is on this machine; undefined when there is none. */
 export function findBusybox() {
-  for (const path of ['/usr/bin/busybox', '/bin/busybox', '/usr/sbin/busybox', '/sbin/busybox']) {
+  const places = [...(process.env.PATH ?? '').split(':'), '/usr/bin', '/bin', '/usr/sbin', '/sbin'];
+  for (const path of places.filter((dir) => dir !== '').map((dir) => `${dir}/busybox`)) {
     let bytes;
     try {
       bytes = readFileSync(path);
