@@ -1,4 +1,3 @@
-import { chmod, chown, lstat, rename, rm } from 'node:fs/promises';
 import {
   createServer,
   type Http2Server,
@@ -6,21 +5,13 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
-import { connect, type Socket } from 'node:net';
-import { basename, dirname, join } from 'node:path';
+import type { Socket } from 'node:net';
 import { codeOf, HakoError } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import { ServerCall } from './grpc-call.ts';
 import { sessionOptions, sessionWindow } from './grpc-session.ts';
 import type { BoundMethod, GrpcService } from './grpc-service.ts';
 import { encodeGrpcMessage, grpcStatus } from './grpc-status.ts';
-
-export interface ListenOptions {
-  /** Permissions of the socket: who may open it rules the machine. 0660 when not given. */
-  readonly mode?: number;
-  /** Group of the socket. */
-  readonly gid?: number;
-}
 
 /** Serves gRPC over a unix socket. Close it once; a closed server cannot be opened again. */
 export class GrpcServer {
@@ -31,7 +22,7 @@ export class GrpcServer {
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #sockets = new Set<Socket>();
   readonly #calls = new Set<ServerCall>();
-  #socket: { path: string; ino: number } | undefined;
+  #listening = false;
 
   constructor(services: readonly GrpcService[], logger: Logger) {
     for (const { desc, handlers } of services) {
@@ -50,31 +41,27 @@ export class GrpcServer {
   }
 
   /**
-   * Opens the socket. It gets its permissions before it gets its name, so nobody can slip in between, and a socket
-   * that a killed daemon left is replaced in one step. already-exists when somebody answers there.
+   * Opens the socket, for owner and group alone. It is bound before this returns its promise, so whoever wants other
+   * permissions may set the process's umask around the call. unavailable when the name is taken or cannot be had.
    */
-  async listen(path: string, options: ListenOptions = {}): Promise<void> {
-    if (await answers(path)) throw new HakoError('already-exists', `socket "${path}": another daemon is listening there`);
-    // Short, since the name of a socket has at most 107 bytes.
-    const unnamed = join(dirname(path), `.${process.pid.toString(36)}${basename(path).slice(0, 2)}`);
-    await rm(unnamed, { force: true });
+  async listen(path: string): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#server.once('error', reject);
-    this.#server.listen(unnamed, resolve);
+    // Node binds in this very call, so nobody can open the socket before it has its permissions.
+    const before = process.umask(0o117);
+    try {
+      this.#server.listen(path, resolve);
+    } finally {
+      process.umask(before);
+    }
     try {
       await promise;
-      this.#server.off('error', reject);
-      this.#server.on('error', (error) => this.#logger.log('error', 'gRPC socket failed', { path, error: error.message }));
-      await chmod(unnamed, options.mode ?? 0o660);
-      if (options.gid !== undefined) await chown(unnamed, 0, options.gid);
-      const { ino } = await lstat(unnamed);
-      await rename(unnamed, path);
-      this.#socket = { path, ino };
     } catch (error) {
-      this.#server.close();
-      await rm(unnamed, { force: true });
       throw new HakoError('unavailable', `socket "${path}" cannot be opened: ${(error as Error).message}`, error);
     }
+    this.#listening = true;
+    this.#server.off('error', reject);
+    this.#server.on('error', (error) => this.#logger.log('error', 'gRPC socket failed', { path, error: error.message }));
   }
 
   /**
@@ -82,8 +69,9 @@ export class GrpcServer {
    * every connection and the socket. Never throws.
    */
   async close(grace = 1000): Promise<void> {
-    // New clients find no socket at all rather than one that nobody answers.
-    await this.#unlink();
+    if (!this.#listening) return;
+    this.#listening = false;
+    // From here on new clients find no socket at all, rather than one that nobody answers.
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const session of this.#sessions) session.close(); // GOAWAY; closes when its last stream has.
     await withinTime(closed, grace);
@@ -94,15 +82,7 @@ export class GrpcServer {
     // A session that was asked to close waits for its peer even when destroyed, so its socket has to go as well.
     for (const session of this.#sessions) session.destroy();
     for (const socket of this.#sockets) socket.destroy();
-    if (this.#socket === undefined) return; // It never listened: 'close' may not come.
     await closed;
-  }
-
-  async #unlink(): Promise<void> {
-    if (this.#socket === undefined) return;
-    const { path, ino } = this.#socket;
-    const now = await lstat(path).catch(() => undefined);
-    if (now?.ino === ino) await rm(path, { force: true });
   }
 
   #welcome(session: ServerHttp2Session): void {
@@ -162,18 +142,6 @@ export class GrpcServer {
     const ours = code === 'unknown' || code === 'internal' || code === 'data-loss';
     const detail = ours && error instanceof Error ? { stack: error.stack } : {};
     this.#logger.log(ours ? 'error' : 'debug', 'gRPC call failed', { path, milliseconds, code, error: String(error), ...detail });
-  }
-}
-
-/** True when somebody accepts connections on the socket. */
-async function answers(path: string): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const socket = connect(path, () => resolve(true));
-  socket.once('error', () => resolve(false));
-  try {
-    return await promise;
-  } finally {
-    socket.destroy();
   }
 }
 
