@@ -1,0 +1,32 @@
+import type { Services } from '#services/services.ts';
+import type { GrpcService } from '#wire/grpc-service.ts';
+import { containersService } from './containers.ts';
+import { contentService } from './content.ts';
+import { diffService } from './diffs.ts';
+import { eventsService } from './events.ts';
+import { healthService } from './health.ts';
+import { imagesService } from './images.ts';
+import { introspectionService } from './introspection.ts';
+import { leasesService } from './leases.ts';
+import { namespacesService } from './namespaces.ts';
+import { snapshotsService } from './snapshots.ts';
+import { tasksService } from './tasks.ts';
+import { versionService } from './version.ts';
+
+/** containerd's API over our services. What is not in this list (sandboxes, transfer, streaming) is unimplemented. */
+export function containerdDoor(services: Services): GrpcService[] {
+  const api = [
+    containersService(services.containers),
+    contentService(services.content),
+    diffService(services.diffs),
+    eventsService(services.events),
+    imagesService(services.images),
+    introspectionService(services.introspection),
+    leasesService(services.leases),
+    namespacesService(services.namespaces),
+    snapshotsService(services.snapshots),
+    tasksService(services.tasks),
+    versionService(services.introspection),
+  ];
+  return [...api, healthService(new Set(api.map(({ desc }) => desc.typeName)))];
+}

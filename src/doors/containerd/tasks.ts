@@ -1,0 +1,129 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { Call } from '#base/call.ts';
+import { codeOf, invalid, unimplemented } from '#base/errors.ts';
+import { filterItems } from '#base/filters.ts';
+import type { Exit, Stdio, TaskStatus } from '#core/runtime.ts';
+import { Tasks as TasksApi, type CreateTaskRequest } from '#proto/gen/containerd/services/tasks/v1/tasks_pb.ts';
+import type { MetricSchema } from '#proto/gen/containerd/types/metrics_pb.ts';
+import { Status, type ProcessSchema } from '#proto/gen/containerd/types/task/task_pb.ts';
+import type { NewTask, TaskProcess, Tasks } from '#services/tasks.ts';
+import { grpcService, type GrpcService } from '#wire/grpc-service.ts';
+import { callOf } from './call.ts';
+import { fromAny, fromMount, needed, optionalAny, toAny, toTimestamp } from './convert.ts';
+
+const statuses = {
+  unknown: Status.UNKNOWN,
+  created: Status.CREATED,
+  running: Status.RUNNING,
+  stopped: Status.STOPPED,
+  paused: Status.PAUSED,
+  pausing: Status.PAUSING,
+} as const satisfies Record<TaskStatus, Status>;
+
+export const tasksService = (tasks: Tasks): GrpcService =>
+  grpcService(TasksApi, {
+    create: async (request, call) => {
+      const { pid } = await tasks.create(callOf(call), newTask(request));
+      return { containerId: request.containerId, pid };
+    },
+    start: async ({ containerId, execId }, call) => {
+      const { pid } = await tasks.start(callOf(call), containerId, execId);
+      return { pid };
+    },
+    delete: async ({ containerId }, call) => toExit(await tasks.delete(callOf(call), containerId, '')),
+    deleteProcess: async ({ containerId, execId }, call) => {
+      if (execId === '') throw invalid('exec id cannot be empty');
+      return { id: execId, ...toExit(await tasks.delete(callOf(call), containerId, execId)) };
+    },
+    get: async ({ containerId, execId }, call) => ({
+      process: toProcess(await tasks.get(callOf(call), containerId, execId)),
+    }),
+    list: async (_request, call) => ({ tasks: (await tasks.list(callOf(call))).map(toProcess) }),
+    kill: async ({ containerId, execId, signal, all }, call) => {
+      await tasks.kill(callOf(call), containerId, execId, { signal, all });
+      return {};
+    },
+    exec: async (request, call) => {
+      if (request.execId === '') throw invalid('exec id cannot be empty');
+      const spec = fromAny(needed(request.spec, 'Spec')).value;
+      await tasks.exec(callOf(call), request.containerId, request.execId, spec, stdioOf(request));
+      return {};
+    },
+    resizePty: async ({ containerId, execId, width, height }, call) => {
+      await tasks.resize(callOf(call), containerId, execId, { width, height });
+      return {};
+    },
+    closeIO: async ({ containerId, execId, stdin }, call) => {
+      if (stdin) await tasks.closeStdin(callOf(call), containerId, execId);
+      return {};
+    },
+    pause: async ({ containerId }, call) => {
+      await tasks.pause(callOf(call), containerId);
+      return {};
+    },
+    resume: async ({ containerId }, call) => {
+      await tasks.resume(callOf(call), containerId);
+      return {};
+    },
+    listPids: async ({ containerId }, call) => ({
+      processes: (await tasks.pids(callOf(call), containerId)).map(({ pid }) => ({ pid })),
+    }),
+    checkpoint: () => {
+      throw unimplemented('checkpointing a task');
+    },
+    update: async ({ containerId, resources }, call) => {
+      await tasks.update(callOf(call), containerId, fromAny(needed(resources, 'Resources')));
+      return {};
+    },
+    metrics: async (request, call) => ({ metrics: await metrics(tasks, callOf(call), request.filters) }),
+    wait: async ({ containerId, execId }, call) => {
+      const { status, at } = await tasks.wait(callOf(call), containerId, execId);
+      return { exitStatus: status, exitedAt: toTimestamp(at) };
+    },
+  });
+
+function newTask(request: CreateTaskRequest): NewTask {
+  if (request.checkpoint !== undefined) throw unimplemented('creating a task from a checkpoint');
+  if (request.runtimePath !== '') throw unimplemented('choosing the runtime for one task (runtime_path)');
+  if (request.taskApiAddress !== '') throw unimplemented('a task of a sandbox (task_api_address)');
+  const options = optionalAny(request.options);
+  return {
+    id: request.containerId,
+    rootfs: request.rootfs.map(fromMount),
+    stdio: stdioOf(request),
+    ...(options !== undefined && { options }),
+  };
+}
+
+const stdioOf = ({ stdin, stdout, stderr, terminal }: Stdio): Stdio => ({ stdin, stdout, stderr, terminal });
+
+const toExit = ({ pid, status, at }: Exit) => ({ pid, exitStatus: status, exitedAt: toTimestamp(at) });
+
+const toProcess = (process: TaskProcess): MessageInitShape<typeof ProcessSchema> => ({
+  containerId: process.containerId,
+  // As containerd has it: the id of the container for its first process.
+  id: process.execId === '' ? process.containerId : process.execId,
+  pid: process.pid,
+  status: statuses[process.status],
+  ...stdioOf(process.stdio),
+  ...(process.exit !== undefined && { exitStatus: process.exit.status, exitedAt: toTimestamp(process.exit.at) }),
+});
+
+/** What the tasks of a namespace use. One that ends meanwhile, or whose shim does not answer, is left out. */
+async function metrics(tasks: Tasks, call: Call, filters: readonly string[]): Promise<MessageInitShape<typeof MetricSchema>[]> {
+  const wanted = filterItems(await tasks.list(call), filters, (task, [first]) =>
+    first === 'id' ? task.containerId : first === 'namespace' ? call.namespace : undefined,
+  );
+  const measured = await Promise.all(wanted.map((task) => metric(tasks, call, task.containerId)));
+  return measured.filter((one) => one !== undefined);
+}
+
+async function metric(tasks: Tasks, call: Call, id: string): Promise<MessageInitShape<typeof MetricSchema> | undefined> {
+  const timestamp = toTimestamp(new Date());
+  try {
+    return { timestamp, id, data: toAny(await tasks.stats(call, id)) };
+  } catch (error) {
+    if (call.signal.aborted || codeOf(error) === 'unimplemented') throw error;
+    return undefined;
+  }
+}
