@@ -1,28 +1,150 @@
 import type { Call } from '#base/call.ts';
-import { unimplemented } from '#base/errors.ts';
-import type { Image } from '#core/images.ts';
+import { parseDigest } from '#base/digest.ts';
+import { alreadyExists, invalid, notFound } from '#base/errors.ts';
+import { labelField, parseFilters } from '#base/filters.ts';
+import { checkLabels } from '#base/identifiers.ts';
+import type { Descriptor, Image } from '#core/images.ts';
+import type { Ledger } from '#metadata/ledger.ts';
+import type { Events } from './events.ts';
+import { keptLabels, maskedLabels, present, refusePath } from './fields.ts';
+import type { GarbageCollector } from './gc.ts';
+import { hold, release } from './holds.ts';
 
 export type NewImage = Omit<Image, 'createdAt' | 'updatedAt'> & { readonly createdAt?: Date };
 
+export interface ImagesParts {
+  readonly ledger: Ledger;
+  readonly events: Events;
+  readonly gc: Pick<GarbageCollector, 'run' | 'schedule'>;
+}
+
 /** Names of images. */
 export class Images {
-  get(_call: Call, _name: string): Image {
-    throw unimplemented('images.get');
+  readonly #ledger: Ledger;
+  readonly #events: Events;
+  readonly #gc: ImagesParts['gc'];
+
+  constructor(parts: ImagesParts) {
+    this.#ledger = parts.ledger;
+    this.#events = parts.events;
+    this.#gc = parts.gc;
   }
-  find(_call: Call, _name: string): Image | undefined {
-    throw unimplemented('images.find');
+
+  get(call: Call, name: string): Image {
+    const image = this.find(call, name);
+    if (image === undefined) throw notFound('image', name);
+    return image;
   }
-  list(_call: Call, _filters: readonly string[]): Image[] {
-    throw unimplemented('images.list');
+
+  find(call: Call, name: string): Image | undefined {
+    return this.#ledger.images.find(call.namespace, name);
   }
-  create(_call: Call, _image: NewImage): Promise<Image> {
-    throw unimplemented('images.create');
+
+  list(call: Call, filters: readonly string[]): Image[] {
+    const match = parseFilters(filters);
+    return this.#ledger.images.list(call.namespace).filter((image) => match((path) => imageField(image, path)));
   }
-  update(_call: Call, _image: NewImage, _paths: readonly string[]): Promise<Image> {
-    throw unimplemented('images.update');
+
+  async create(call: Call, given: NewImage): Promise<Image> {
+    check(given);
+    const now = new Date();
+    const image: Image = {
+      name: given.name,
+      labels: keptLabels(given.labels),
+      target: given.target,
+      createdAt: given.createdAt ?? now,
+      updatedAt: now,
+    };
+    this.#ledger.transaction(() => {
+      this.#hold(call, image);
+      if (this.find(call, image.name) !== undefined) throw alreadyExists('image', image.name);
+      this.#ledger.namespaces.ensure(call.namespace);
+      this.#ledger.images.put(call.namespace, image);
+    });
+    await this.#ledger.durable();
+    this.#publish(call, '/images/create', 'ImageCreate', image);
+    return image;
   }
+
+  /** `paths` is a field mask; empty replaces labels and target. */
+  async update(call: Call, given: NewImage, paths: readonly string[]): Promise<Image> {
+    if (given.name === '') throw invalid('image name is required for update: invalid argument');
+    const updated = this.#ledger.transaction(() => {
+      const before = this.get(call, given.name);
+      let target = paths.length === 0 ? given.target : before.target;
+      const labels = maskedLabels(before.labels, given.labels, paths, (path) => {
+        target = maskedTarget(target, given, path);
+      });
+      const image: Image = {
+        name: before.name,
+        labels: keptLabels(labels),
+        target,
+        createdAt: before.createdAt,
+        updatedAt: new Date(),
+      };
+      check(image);
+      this.#hold(call, image);
+      this.#ledger.images.put(call.namespace, image);
+      return image;
+    });
+    await this.#ledger.durable();
+    this.#publish(call, '/images/update', 'ImageUpdate', updated);
+    // What it pointed at before may be held by nothing now.
+    this.#gc.schedule();
+    return updated;
+  }
+
   /** `sync` waits until what nothing else holds is gone from disk. */
-  delete(_call: Call, _name: string, _options: { sync: boolean }): Promise<void> {
-    throw unimplemented('images.delete');
+  async delete(call: Call, name: string, options: { sync: boolean }): Promise<void> {
+    this.#ledger.transaction(() => {
+      if (!this.#ledger.images.delete(call.namespace, name)) throw notFound('image', name);
+      release(this.#ledger, call, { type: 'images', id: name });
+    });
+    await this.#ledger.durable();
+    this.#events.publish(call.namespace, '/images/delete', { kind: 'plain', type: 'ImageDelete', fields: { name } });
+    if (options.sync) await this.#gc.run(call.signal);
+    else this.#gc.schedule();
   }
+
+  /** An image that never expires needs no lease: it is a root of the collector by itself. */
+  #hold(call: Call, image: Image): void {
+    if (image.labels['containerd.io/gc.expire'] === undefined) return;
+    hold(this.#ledger, call, { type: 'images', id: image.name });
+  }
+
+  #publish(call: Call, topic: string, type: string, image: Image): void {
+    const fields = { name: image.name, labels: image.labels };
+    this.#events.publish(call.namespace, topic, { kind: 'plain', type, fields });
+  }
+}
+
+function maskedTarget(target: Descriptor, given: NewImage, path: string): Descriptor {
+  const annotations = given.target.annotations ?? {};
+  if (path === 'target') return given.target;
+  if (path === 'annotations') return { ...target, annotations };
+  if (path.startsWith('annotations.')) {
+    const key = path.slice('annotations.'.length);
+    return { ...target, annotations: keptLabels({ ...target.annotations, [key]: annotations[key] ?? '' }) };
+  }
+  return refusePath(path, `image ${JSON.stringify(given.name)}`);
+}
+
+function check(image: NewImage): void {
+  if (image.name === '') throw invalid('image name must not be empty: invalid argument');
+  checkLabels(image.labels, 'image.Labels');
+  const { digest, size, mediaType } = image.target;
+  parseDigest(digest);
+  if (!(size > 0)) throw invalid('target.Size must be greater than zero: invalid argument');
+  if (mediaType === '') throw invalid('target.MediaType must be set: invalid argument');
+}
+
+function imageField(image: Image, path: readonly string[]): string | undefined {
+  const [first, ...rest] = path;
+  if (first === 'name') return present(image.name);
+  if (first === 'labels') return labelField(image.labels, rest);
+  if (first === 'annotations') return labelField(image.target.annotations ?? {}, rest);
+  if (first !== 'target') return undefined;
+  if (rest[0] === 'digest') return present(image.target.digest);
+  if (rest[0] === 'mediatype') return present(image.target.mediaType);
+  return undefined;
 }

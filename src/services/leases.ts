@@ -1,6 +1,13 @@
+import { randomBytes } from 'node:crypto';
 import type { Call } from '#base/call.ts';
-import { unimplemented } from '#base/errors.ts';
+import { parseDigest } from '#base/digest.ts';
+import { alreadyExists, invalid, notFound, HakoError } from '#base/errors.ts';
+import { labelField, parseFilters } from '#base/filters.ts';
+import { checkLabels } from '#base/identifiers.ts';
 import type { Labels } from '#core/any.ts';
+import type { Ledger } from '#metadata/ledger.ts';
+import { keptLabels, present } from './fields.ts';
+import type { GarbageCollector } from './gc.ts';
 
 export interface Lease {
   readonly id: string;
@@ -14,26 +21,99 @@ export interface LeaseResource {
   readonly id: string;
 }
 
+export interface LeasesParts {
+  readonly ledger: Ledger;
+  readonly gc: Pick<GarbageCollector, 'run' | 'schedule'>;
+}
+
 /** Hold things against the garbage collector while a client works. */
 export class Leases {
+  readonly #ledger: Ledger;
+  readonly #gc: LeasesParts['gc'];
+
+  constructor(parts: LeasesParts) {
+    this.#ledger = parts.ledger;
+    this.#gc = parts.gc;
+  }
+
   /** An empty id makes one up. */
-  create(_call: Call, _id: string, _labels: Labels): Promise<Lease> {
-    throw unimplemented('leases.create');
+  async create(call: Call, id: string, labels: Labels): Promise<Lease> {
+    checkLabels(labels, 'lease.Labels');
+    const expire = labels['containerd.io/gc.expire'];
+    if (expire !== undefined && Number.isNaN(Date.parse(expire))) {
+      throw invalid(`label containerd.io/gc.expire of a lease must be an RFC 3339 date, not ${JSON.stringify(expire)}`);
+    }
+    const lease: Lease = { id: id === '' ? madeUpId() : id, labels: keptLabels(labels), createdAt: new Date() };
+    this.#ledger.transaction(() => {
+      if (this.#ledger.leases.find(call.namespace, lease.id) !== undefined) throw alreadyExists('lease', lease.id);
+      this.#ledger.namespaces.ensure(call.namespace);
+      this.#ledger.leases.insert(call.namespace, lease);
+    });
+    // Not synced: a power cut ends every client, and with it whatever the lease was for.
+    return lease;
   }
+
   /** `sync` waits until what nothing else holds is gone from disk. */
-  delete(_call: Call, _id: string, _options: { sync: boolean }): Promise<void> {
-    throw unimplemented('leases.delete');
+  async delete(call: Call, id: string, options: { sync: boolean }): Promise<void> {
+    if (!this.#ledger.leases.delete(call.namespace, id)) throw notFound('lease', id);
+    if (options.sync) await this.#gc.run(call.signal);
+    else this.#gc.schedule();
   }
-  list(_call: Call, _filters: readonly string[]): Lease[] {
-    throw unimplemented('leases.list');
+
+  list(call: Call, filters: readonly string[]): Lease[] {
+    const match = parseFilters(filters);
+    return this.#ledger.leases.list(call.namespace).filter((lease) => match((path) => leaseField(lease, path)));
   }
-  addResource(_call: Call, _id: string, _resource: LeaseResource): Promise<void> {
-    throw unimplemented('leases.addResource');
+
+  async addResource(call: Call, id: string, resource: LeaseResource): Promise<void> {
+    this.#ledger.transaction(() => {
+      this.#require(call, id);
+      checkResource(resource);
+      this.#ledger.leases.addResource(call.namespace, id, resource);
+    });
   }
-  deleteResource(_call: Call, _id: string, _resource: LeaseResource): Promise<void> {
-    throw unimplemented('leases.deleteResource');
+
+  async deleteResource(call: Call, id: string, resource: LeaseResource): Promise<void> {
+    this.#ledger.transaction(() => {
+      this.#require(call, id);
+      checkResource(resource);
+      this.#ledger.leases.deleteResource(call.namespace, id, resource);
+    });
+    this.#gc.schedule();
   }
-  resources(_call: Call, _id: string): LeaseResource[] {
-    throw unimplemented('leases.resources');
+
+  resources(call: Call, id: string): LeaseResource[] {
+    this.#require(call, id);
+    return this.#ledger.leases.resources(call.namespace, id);
   }
+
+  #require(call: Call, id: string): void {
+    if (this.#ledger.leases.find(call.namespace, id) === undefined) throw notFound('lease', id);
+  }
+}
+
+/** As containerd's client makes them up: when, and something random. */
+const madeUpId = (): string => `${process.hrtime.bigint()}-${randomBytes(3).toString('base64url')}`;
+
+function checkResource({ type, id }: LeaseResource): void {
+  const [kind, ...rest] = type.split('/');
+  switch (kind) {
+    case 'content':
+    case 'ingests':
+    case 'images':
+      if (rest.length > 0) throw invalid(`invalid resource type ${type}: invalid argument`);
+      if (kind === 'content') parseDigest(id);
+      return;
+    case 'snapshots':
+      if (rest.length !== 1) throw invalid(`invalid snapshot resource type ${type}: invalid argument`);
+      return;
+    default:
+      throw new HakoError('unimplemented', `resource type ${type} not supported yet: not implemented`);
+  }
+}
+
+function leaseField(lease: Lease, path: readonly string[]): string | undefined {
+  const [first, ...rest] = path;
+  if (first === 'id') return present(lease.id);
+  return first === 'labels' ? labelField(lease.labels, rest) : undefined;
 }

@@ -1,28 +1,88 @@
-import { unimplemented } from '#base/errors.ts';
+import { alreadyExists, HakoError, invalid, notFound } from '#base/errors.ts';
+import { checkIdentifier, checkLabels } from '#base/identifiers.ts';
 import type { Labels } from '#core/any.ts';
+import type { Ledger } from '#metadata/ledger.ts';
+import type { Events } from './events.ts';
+import { keptLabels, maskedLabels } from './fields.ts';
 
 export interface Namespace {
   readonly name: string;
   readonly labels: Labels;
 }
 
+export interface NamespacesParts {
+  readonly ledger: Ledger;
+  readonly events: Events;
+}
+
 /** Administrative walls between clients. Not a security boundary. */
 export class Namespaces {
-  get(_name: string): Namespace {
-    throw unimplemented('namespaces.get');
+  readonly #ledger: Ledger;
+  readonly #events: Events;
+
+  constructor(parts: NamespacesParts) {
+    this.#ledger = parts.ledger;
+    this.#events = parts.events;
   }
+
+  get(name: string): Namespace {
+    // containerd answers for a name nobody has used yet, too: it has no labels.
+    return this.#ledger.namespaces.find(name) ?? { name, labels: {} };
+  }
+
   list(): Namespace[] {
-    throw unimplemented('namespaces.list');
+    return this.#ledger.namespaces.list();
   }
-  create(_namespace: Namespace): Promise<Namespace> {
-    throw unimplemented('namespaces.create');
+
+  async create(namespace: Namespace): Promise<Namespace> {
+    checkIdentifier(namespace.name);
+    checkLabels(namespace.labels, 'namespace.Labels');
+    this.#ledger.transaction(() => {
+      if (this.#ledger.namespaces.find(namespace.name) !== undefined) throw alreadyExists('namespace', namespace.name);
+      this.#ledger.namespaces.put(namespace);
+    });
+    await this.#ledger.durable();
+    const created = { name: namespace.name, labels: keptLabels(namespace.labels) };
+    this.#publish('/namespaces/create', 'NamespaceCreate', created);
+    return created;
   }
+
   /** `paths` is a field mask (`labels`, `labels.KEY`); empty replaces all labels. */
-  update(_namespace: Namespace, _paths: readonly string[]): Promise<Namespace> {
-    throw unimplemented('namespaces.update');
+  async update(namespace: Namespace, paths: readonly string[]): Promise<Namespace> {
+    checkIdentifier(namespace.name);
+    const updated = this.#ledger.transaction(() => {
+      // As with any other object in it, setting a label calls a namespace into being.
+      const before = this.get(namespace.name).labels;
+      const labels = maskedLabels(before, namespace.labels, paths, (path) => {
+        throw invalid(`cannot update ${JSON.stringify(path)} field`);
+      });
+      checkLabels(labels, 'namespace.Labels');
+      this.#ledger.namespaces.put({ name: namespace.name, labels });
+      return { name: namespace.name, labels: keptLabels(labels) };
+    });
+    await this.#ledger.durable();
+    this.#publish('/namespaces/update', 'NamespaceUpdate', updated);
+    return updated;
   }
+
   /** failed-precondition while anything lives in it. */
-  delete(_name: string): Promise<void> {
-    throw unimplemented('namespaces.delete');
+  async delete(name: string): Promise<void> {
+    this.#ledger.transaction(() => {
+      const contents = this.#ledger.namespaces.contents(name);
+      if (contents.length > 0) {
+        throw new HakoError(
+          'failed-precondition',
+          `namespace ${JSON.stringify(name)} must be empty, but it still has ${contents.join(', ')}: failed precondition`,
+        );
+      }
+      if (!this.#ledger.namespaces.delete(name)) throw notFound('namespace', name);
+    });
+    await this.#ledger.durable();
+    this.#events.publish(name, '/namespaces/delete', { kind: 'plain', type: 'NamespaceDelete', fields: { name } });
+  }
+
+  #publish(topic: string, type: string, namespace: Namespace): void {
+    const fields = { name: namespace.name, labels: namespace.labels };
+    this.#events.publish(namespace.name, topic, { kind: 'plain', type, fields });
   }
 }

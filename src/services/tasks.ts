@@ -1,9 +1,21 @@
-import type { Call } from '#base/call.ts';
-import { unimplemented } from '#base/errors.ts';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cleanupSignal, type Call } from '#base/call.ts';
+import { codeOf, HakoError, invalid, messageOf } from '#base/errors.ts';
+import { checkIdentifier } from '#base/identifiers.ts';
+import { Locks } from '#base/locks.ts';
+import { silent, type Logger } from '#base/log.ts';
 import type { Any } from '#core/any.ts';
 import type { Container } from '#core/containers.ts';
 import type { Mount } from '#core/mounts.ts';
-import type { Exit, ProcessState, Stdio } from '#core/runtime.ts';
+import type { Exit, ProcessRef, ProcessState, Runtime, Stdio } from '#core/runtime.ts';
+import type { Ledger } from '#metadata/ledger.ts';
+import type { ProcessRow } from '#metadata/tables/processes.ts';
+import type { Containers } from './containers.ts';
+import type { Events } from './events.ts';
+import type { Snapshots } from './snapshots.ts';
+import { LOST_STATUS, TaskExits } from './task-exits.ts';
+import { reconcileTasks } from './task-reconcile.ts';
 
 /** A process as clients see it. `execId` '' is the first one. */
 export interface TaskProcess extends ProcessState {
@@ -22,12 +34,15 @@ export interface RunState {
   readonly finishedAt?: Date;
 }
 
+/** A container as hooks are told of it. */
+export type HookedContainer = Container & { readonly namespace: string };
+
 /** A mount, spec change or resource that hangs on a task's life, whichever door starts it. */
 export interface TaskHooks {
-  /** Before the task is made; may change the spec (network namespace). Its undo runs when creation fails. */
-  prepare(container: Container, spec: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
+  /** Before the task is made; may change the spec (network namespace). `released` follows when creation fails. */
+  prepare(container: HookedContainer, spec: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
   /** After the first process has ended, however. Idempotent. */
-  exited(container: Container, exit: Exit): Promise<void>;
+  exited(container: HookedContainer, exit: Exit): Promise<void>;
   /** After the task is gone, and again at boot for what was lost. Idempotent. */
   released(container: { namespace: string; id: string }): Promise<void>;
 }
@@ -41,70 +56,421 @@ export interface NewTask {
   readonly options?: Any;
 }
 
+export interface TasksParts {
+  readonly ledger: Ledger;
+  readonly events: Events;
+  readonly containers: Containers;
+  readonly snapshots: Snapshots;
+  readonly runtime: Runtime;
+  /** The daemon's root directory: logs are in `ROOT/containers/NAMESPACE/ID`. */
+  readonly root: string;
+  /** The daemon's state directory: bundles are in `STATE/tasks/NAMESPACE/ID`. */
+  readonly state: string;
+  readonly logger?: Logger;
+}
+
+const SIGKILL = 9;
+/** How long a shim may take to tell a state, as containerd's `timeouts.task.state`. */
+const STATE_TIMEOUT_MS = 2_000;
+
 /** Running containers. One instance serves all three doors. */
 export class Tasks {
+  readonly #parts: TasksParts;
+  readonly #logger: Logger;
+  /** By process: its create, start and delete exclude each other. */
+  readonly #locks = new Locks();
+  readonly #hooks: TaskHooks[] = [];
+  readonly #exits: TaskExits;
+
+  constructor(parts: TasksParts) {
+    this.#parts = parts;
+    this.#logger = parts.logger ?? silent;
+    this.#exits = new TaskExits({
+      ledger: parts.ledger,
+      events: parts.events,
+      runtime: parts.runtime,
+      logger: this.#logger,
+      exited: (ref, exit) => this.#exited(ref, exit),
+    });
+    parts.containers.onDeleted((namespace, id) => this.#removeFiles(namespace, id));
+  }
+
   /** Called once by whoever owns what hangs on tasks. */
-  addHooks(_hooks: TaskHooks): void {
-    throw unimplemented('tasks.addHooks');
+  addHooks(hooks: TaskHooks): void {
+    this.#hooks.push(hooks);
   }
+
   /** Creates the container's first process, stopped. Leaves nothing behind when it fails. */
-  create(_call: Call, _task: NewTask): Promise<{ pid: number }> {
-    throw unimplemented('tasks.create');
+  async create(call: Call, task: NewTask): Promise<{ pid: number }> {
+    checkIdentifier(call.namespace);
+    const { ledger, runtime } = this.#parts;
+    const ref = refOf(call, task.id, '');
+    using _lock = await this.#lock(ref, call.signal);
+    const container = this.#parts.containers.get(call, task.id);
+    if (ledger.processes.find(call.namespace, task.id, '') !== undefined) {
+      throw new HakoError('already-exists', `task ${task.id}: already exists`);
+    }
+    await using undo = new AsyncDisposableStack();
+    ledger.processes.insert({ ...ref, stdio: task.stdio });
+    undo.defer(() => ledger.processes.deleteTask(ref.namespace, ref.id));
+    const rootfs = await this.#rootfs(call, container, task.rootfs);
+    const spec = await this.#prepare(call, container, undo);
+    const log = this.#logPath(call.namespace, task.id);
+    await mkdir(join(log, '..'), { recursive: true, mode: 0o711 });
+    const options = task.options ?? container.runtime.options;
+    const { pid } = await runtime.create(
+      {
+        namespace: call.namespace,
+        id: task.id,
+        spec,
+        rootfs,
+        stdio: task.stdio,
+        runtime: { name: container.runtime.name, ...(options === undefined ? {} : { options }) },
+        log: { path: log },
+      },
+      call.signal,
+    );
+    undo.move(); // Point of no return: a caller who leaves now leaves a task, not debris.
+    ledger.transaction(() => {
+      ledger.processes.setStatus(ref.namespace, ref.id, '', 'created', pid);
+      ledger.runs.put(ref.namespace, ref.id, { status: 'created', pid, exitCode: 0, error: '', oomKilled: false });
+    });
+    const bundle = this.#bundle(ref);
+    const fields = { containerId: task.id, bundle, rootfs, io: task.stdio, checkpoint: '', pid };
+    this.#publish(call, '/tasks/create', 'TaskCreate', fields);
+    this.#exits.watch(ref);
+    return { pid };
   }
-  start(_call: Call, _id: string, _execId: string): Promise<{ pid: number }> {
-    throw unimplemented('tasks.start');
+
+  async start(call: Call, id: string, execId: string): Promise<{ pid: number }> {
+    const ref = refOf(call, id, execId);
+    using _lock = await this.#lock(ref, call.signal);
+    this.#row(call, id, execId);
+    const told = Promise.withResolvers<void>();
+    this.#exits.starting(ref, told.promise);
+    try {
+      const { pid } = await this.#parts.runtime.start(ref, call.signal);
+      this.#started(ref, pid);
+      if (execId === '') this.#publish(call, '/tasks/start', 'TaskStart', { containerId: id, pid });
+      else this.#publish(call, '/tasks/exec-started', 'TaskExecStarted', { containerId: id, execId, pid });
+      this.#exits.watch(ref);
+      return { pid };
+    } catch (error) {
+      if (execId === '') this.#noteError(ref, messageOf(error));
+      throw error;
+    } finally {
+      told.resolve();
+    }
   }
+
   /** Removes a process that has ended; `force` kills it first. */
-  delete(_call: Call, _id: string, _execId: string, _options?: { force?: boolean }): Promise<Exit> {
-    throw unimplemented('tasks.delete');
+  async delete(call: Call, id: string, execId: string, options: { force?: boolean } = {}): Promise<Exit> {
+    const { ledger } = this.#parts;
+    const ref = refOf(call, id, execId);
+    using _lock = await this.#lock(ref, call.signal);
+    await this.#end(ref, this.#row(call, id, execId), options.force === true, call.signal);
+    const removed = await this.#removeProcess(ref, call.signal);
+    const exit = ledger.processes.find(ref.namespace, id, execId)?.exit ?? removed;
+    if (execId === '') {
+      // Before the row goes: a kill between the two only means that it is done again.
+      await this.#released(ref);
+      for (const exec of ledger.processes.execs(ref.namespace, id)) this.#exits.forget(exec);
+      ledger.processes.deleteTask(ref.namespace, id);
+    } else {
+      ledger.processes.delete(ref.namespace, id, execId);
+    }
+    this.#exits.forget(ref);
+    if (execId === '') {
+      const fields = { containerId: id, pid: exit.pid, exitStatus: exit.status, exitedAt: exit.at, id: '' };
+      this.#publish(call, '/tasks/delete', 'TaskDelete', fields);
+    }
+    return exit;
   }
-  exec(_call: Call, _id: string, _execId: string, _spec: Uint8Array, _stdio: Stdio): Promise<void> {
-    throw unimplemented('tasks.exec');
+
+  async exec(call: Call, id: string, execId: string, spec: Uint8Array, stdio: Stdio): Promise<void> {
+    if (execId === '') throw invalid('exec id cannot be empty: invalid argument');
+    checkIdentifier(execId, `invalid exec id ${execId}`);
+    const { ledger, runtime } = this.#parts;
+    const ref = refOf(call, id, execId);
+    using _lock = await this.#lock(ref, call.signal);
+    this.#row(call, id, '');
+    if (ledger.processes.find(call.namespace, id, execId) !== undefined) {
+      throw new HakoError('already-exists', `id ${execId}: already exists`);
+    }
+    await using undo = new AsyncDisposableStack();
+    ledger.processes.insert({ ...ref, stdio });
+    undo.defer(() => ledger.processes.delete(ref.namespace, id, execId));
+    await runtime.exec(ref, { spec, stdio }, call.signal);
+    undo.move();
+    ledger.processes.setStatus(ref.namespace, id, execId, 'created', 0);
+    this.#exits.expect(ref);
+    this.#publish(call, '/tasks/exec-added', 'TaskExecAdded', { containerId: id, execId });
   }
-  get(_call: Call, _id: string, _execId: string): Promise<TaskProcess> {
-    throw unimplemented('tasks.get');
+
+  async get(call: Call, id: string, execId: string): Promise<TaskProcess> {
+    return this.#process(this.#row(call, id, execId), call.signal);
   }
-  list(_call: Call): Promise<TaskProcess[]> {
-    throw unimplemented('tasks.list');
+
+  async list(call: Call): Promise<TaskProcess[]> {
+    const rows = this.#parts.ledger.processes.tasks(call.namespace).filter(({ status }) => status !== 'creating');
+    return Promise.all(rows.map((row) => this.#process(row, call.signal)));
   }
-  kill(_call: Call, _id: string, _execId: string, _options: { signal: number; all: boolean }): Promise<void> {
-    throw unimplemented('tasks.kill');
+
+  async kill(call: Call, id: string, execId: string, options: { signal: number; all: boolean }): Promise<void> {
+    const row = this.#row(call, id, execId);
+    if (row.status === 'stopped') throw new HakoError('not-found', 'process already finished: not found');
+    await this.#parts.runtime.kill(refOf(call, id, execId), options, call.signal);
   }
+
   /** Resolves with the exit; at once when it has ended. */
-  wait(_call: Call, _id: string, _execId: string): Promise<Exit> {
-    throw unimplemented('tasks.wait');
+  async wait(call: Call, id: string, execId: string): Promise<Exit> {
+    const row = this.#row(call, id, execId);
+    return row.exit ?? this.#exits.exit(refOf(call, id, execId), call.signal);
   }
-  resize(_call: Call, _id: string, _execId: string, _size: { width: number; height: number }): Promise<void> {
-    throw unimplemented('tasks.resize');
+
+  async resize(call: Call, id: string, execId: string, size: { width: number; height: number }): Promise<void> {
+    this.#row(call, id, execId);
+    await this.#parts.runtime.resize(refOf(call, id, execId), size, call.signal);
   }
-  closeStdin(_call: Call, _id: string, _execId: string): Promise<void> {
-    throw unimplemented('tasks.closeStdin');
+
+  async closeStdin(call: Call, id: string, execId: string): Promise<void> {
+    this.#row(call, id, execId);
+    await this.#parts.runtime.closeStdin(refOf(call, id, execId), call.signal);
   }
-  pids(_call: Call, _id: string): Promise<{ pid: number; execId?: string }[]> {
-    throw unimplemented('tasks.pids');
+
+  async pids(call: Call, id: string): Promise<{ pid: number; execId?: string }[]> {
+    this.#row(call, id, '');
+    return this.#parts.runtime.pids(refOf(call, id, ''), call.signal);
   }
-  pause(_call: Call, _id: string): Promise<void> {
-    throw unimplemented('tasks.pause');
+
+  async pause(call: Call, id: string): Promise<void> {
+    this.#row(call, id, '');
+    await this.#parts.runtime.pause(refOf(call, id, ''), call.signal);
+    this.#noteStatus(call, id, 'paused');
+    this.#publish(call, '/tasks/paused', 'TaskPaused', { containerId: id });
   }
-  resume(_call: Call, _id: string): Promise<void> {
-    throw unimplemented('tasks.resume');
+
+  async resume(call: Call, id: string): Promise<void> {
+    this.#row(call, id, '');
+    await this.#parts.runtime.resume(refOf(call, id, ''), call.signal);
+    this.#noteStatus(call, id, 'running');
+    this.#publish(call, '/tasks/resumed', 'TaskResumed', { containerId: id });
   }
-  stats(_call: Call, _id: string): Promise<Any> {
-    throw unimplemented('tasks.stats');
+
+  async stats(call: Call, id: string): Promise<Any> {
+    this.#row(call, id, '');
+    return this.#parts.runtime.stats(refOf(call, id, ''), call.signal);
   }
-  update(_call: Call, _id: string, _resources: Any): Promise<void> {
-    throw unimplemented('tasks.update');
+
+  async update(call: Call, id: string, resources: Any): Promise<void> {
+    this.#row(call, id, '');
+    await this.#parts.runtime.update(refOf(call, id, ''), resources, call.signal);
   }
+
   /** The last run of a container, undefined when it never ran. From the ledger: no shim is asked. */
-  runState(_call: Call, _id: string): RunState | undefined {
-    throw unimplemented('tasks.runState');
+  runState(call: Call, id: string): RunState | undefined {
+    return this.#parts.ledger.runs.find(call.namespace, id);
   }
+
   /** Raw output files of the current run, from offset 0 (attach reads them), and the log over all runs. */
-  output(_call: Call, _id: string): { stdout: string; stderr: string; log: string } {
-    throw unimplemented('tasks.output');
+  output(call: Call, id: string): { stdout: string; stderr: string; log: string } {
+    return { ...this.#parts.runtime.spool(call.namespace, id), log: this.#logPath(call.namespace, id) };
   }
+
   /** Agrees with kernel, shim and disk after a start; ends what the ledger does not know. */
-  reconcile(_signal: AbortSignal): Promise<void> {
-    throw unimplemented('tasks.reconcile');
+  async reconcile(signal: AbortSignal): Promise<void> {
+    await reconcileTasks({
+      ledger: this.#parts.ledger,
+      runtime: this.#parts.runtime,
+      exits: this.#exits,
+      logger: this.#logger,
+      released: (task) => this.#released(task),
+      started: (ref, pid) => this.#started(ref, pid),
+    }, signal);
+    await this.#removeStrayFiles();
+  }
+
+  /** Stops watching, for the daemon's end: containers run on. */
+  close(): Promise<void> {
+    return this.#exits.close();
+  }
+
+  async #rootfs(call: Call, container: Container, given: readonly Mount[]): Promise<readonly Mount[]> {
+    if (given.length > 0 || container.snapshotKey === '') return given;
+    return this.#parts.snapshots.mounts(call, container.snapshotter, container.snapshotKey);
+  }
+
+  /** Lets every hook have its way with the spec; whatever they took is given back when creation fails. */
+  async #prepare(call: Call, container: Container, undo: AsyncDisposableStack): Promise<Uint8Array> {
+    if (container.spec === undefined) {
+      throw new HakoError('failed-precondition', `container ${JSON.stringify(container.id)} has no spec: set one first`);
+    }
+    let spec = container.spec.value;
+    for (const hooks of this.#hooks) {
+      undo.defer(() => hooks.released({ namespace: call.namespace, id: container.id }));
+      spec = await hooks.prepare({ ...container, namespace: call.namespace }, spec, call.signal);
+    }
+    return spec;
+  }
+
+  #started(ref: ProcessRef, pid: number): void {
+    const { ledger } = this.#parts;
+    ledger.transaction(() => {
+      ledger.processes.setStatus(ref.namespace, ref.id, ref.execId, 'running', pid);
+      if (ref.execId !== '') return;
+      const startedAt = new Date();
+      const run = { status: 'running', pid, exitCode: 0, error: '', oomKilled: false, startedAt } as const;
+      ledger.runs.put(ref.namespace, ref.id, run);
+    });
+  }
+
+  /** Makes sure that a process has ended, and that its end has been recorded, published and handed on. */
+  async #end(ref: ProcessRef, row: ProcessRow, force: boolean, signal: AbortSignal): Promise<void> {
+    if (row.status !== 'stopped') {
+      const status = await this.#statusOf(ref, signal);
+      const live = status === 'running' || status === 'paused' || status === 'pausing' || status === 'unknown';
+      if (live && !force) {
+        const what = ref.execId === '' ? 'task' : 'process';
+        throw new HakoError('failed-precondition', `${what} must be stopped before deletion: ${status}: failed precondition`);
+      }
+      // A process that was added but never started has not begun to exist: it has no end either.
+      const unborn = ref.execId !== '' && row.status === 'created' && !live && status !== 'stopped';
+      if (unborn) return;
+      if (live || status === 'created') await this.#kill(ref, status, signal);
+      if (status === undefined) await this.#exits.lose(ref);
+      else this.#exits.watch(ref);
+      await this.#exits.exit(ref, AbortSignal.any([signal, cleanupSignal()]));
+    }
+    await this.#exits.settled(ref, AbortSignal.any([signal, cleanupSignal()]));
+  }
+
+  /** Undefined when no shim knows the process. */
+  async #statusOf(ref: ProcessRef, signal: AbortSignal): Promise<ProcessState['status'] | undefined> {
+    try {
+      return (await this.#parts.runtime.state(ref, signal)).status;
+    } catch (error) {
+      if (codeOf(error) === 'not-found') return undefined;
+      throw error;
+    }
+  }
+
+  async #kill(ref: ProcessRef, status: ProcessState['status'] | undefined, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#parts.runtime.kill(ref, { signal: SIGKILL, all: false }, signal);
+      // What is frozen dies when it thaws.
+      if (status === 'paused' || status === 'pausing') await this.#parts.runtime.resume(ref, signal);
+    } catch (error) {
+      // It may have ended by itself meanwhile.
+      if (codeOf(error) !== 'not-found') throw error;
+    }
+  }
+
+  async #removeProcess(ref: ProcessRef, signal: AbortSignal): Promise<Exit> {
+    try {
+      return await this.#parts.runtime.remove(ref, signal);
+    } catch (error) {
+      if (codeOf(error) !== 'not-found') throw error;
+      if (ref.execId === '') await this.#parts.runtime.discard(ref.namespace, ref.id, signal);
+      return { pid: 0, status: LOST_STATUS, at: new Date() };
+    }
+  }
+
+  async #process(row: ProcessRow, signal: AbortSignal): Promise<TaskProcess> {
+    const { id: containerId, execId, pid, stdio } = row;
+    const bundle = this.#bundle(row);
+    if (row.exit !== undefined) return { containerId, execId, pid, status: 'stopped', stdio, bundle, exit: row.exit };
+    try {
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(STATE_TIMEOUT_MS)]);
+      return { ...(await this.#parts.runtime.state(row, limit)), containerId, execId };
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#logger.log('debug', 'a shim does not tell the state of a process', { id: containerId, error: messageOf(error) });
+      return { containerId, execId, pid, status: 'unknown', stdio, bundle };
+    }
+  }
+
+  /** The row of a process that clients may see; not-found in containerd's words. */
+  #row(call: Call, id: string, execId: string): ProcessRow {
+    this.#parts.containers.get(call, id);
+    const task = this.#parts.ledger.processes.find(call.namespace, id, '');
+    if (task === undefined || task.status === 'creating') throw new HakoError('not-found', `task ${id} not found`);
+    if (execId === '') return task;
+    const row = this.#parts.ledger.processes.find(call.namespace, id, execId);
+    if (row === undefined || row.status === 'creating') {
+      throw new HakoError('not-found', `process does not exist ${execId}: not found`);
+    }
+    return row;
+  }
+
+  #noteError(ref: ProcessRef, error: string): void {
+    const { runs } = this.#parts.ledger;
+    const run = runs.find(ref.namespace, ref.id);
+    if (run !== undefined) runs.put(ref.namespace, ref.id, { ...run, error });
+  }
+
+  #noteStatus(call: Call, id: string, status: 'paused' | 'running'): void {
+    const { ledger } = this.#parts;
+    ledger.transaction(() => {
+      const run = ledger.runs.find(call.namespace, id);
+      if (run !== undefined && run.status !== 'exited') ledger.runs.put(call.namespace, id, { ...run, status });
+    });
+  }
+
+  async #exited(ref: ProcessRef, exit: Exit): Promise<void> {
+    const container = this.#parts.ledger.containers.find(ref.namespace, ref.id);
+    if (container === undefined) return;
+    for (const hooks of this.#hooks) {
+      await this.#guard('exited', ref, () => hooks.exited({ ...container, namespace: ref.namespace }, exit));
+    }
+  }
+
+  async #released(task: { namespace: string; id: string }): Promise<void> {
+    const { namespace, id } = task;
+    for (const hooks of this.#hooks.toReversed()) {
+      await this.#guard('released', task, () => hooks.released({ namespace, id }));
+    }
+  }
+
+  /** A hook that fails keeps neither the others nor the task's end from happening. */
+  async #guard(hook: string, { namespace, id }: { namespace: string; id: string }, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#logger.log('warn', `a task's "${hook}" hook failed`, { namespace, id, error: messageOf(error) });
+    }
+  }
+
+  #publish(call: Call, topic: string, type: string, fields: Readonly<Record<string, unknown>>): void {
+    this.#parts.events.publish(call.namespace, topic, { kind: 'plain', type, fields });
+  }
+
+  #lock(ref: ProcessRef, signal: AbortSignal): Promise<Disposable> {
+    return this.#locks.hold(`${ref.namespace}/${ref.id}/${ref.execId}`, signal);
+  }
+
+  #bundle(ref: { namespace: string; id: string }): string {
+    return join(this.#parts.state, 'tasks', ref.namespace, ref.id);
+  }
+
+  #logPath(namespace: string, id: string): string {
+    return join(this.#parts.root, 'containers', namespace, id, 'log.json');
+  }
+
+  async #removeFiles(namespace: string, id: string): Promise<void> {
+    await rm(join(this.#parts.root, 'containers', namespace, id), { recursive: true, force: true });
+  }
+
+  /** Removes directories of containers that are gone: a kill may have come between row and disk. */
+  async #removeStrayFiles(): Promise<void> {
+    const base = join(this.#parts.root, 'containers');
+    const known = new Set(this.#parts.ledger.containers.ids().map(({ namespace, id }) => `${namespace}/${id}`));
+    const names = (path: string): Promise<string[]> => readdir(path).catch(() => []);
+    for (const namespace of await names(base)) {
+      for (const id of await names(join(base, namespace))) {
+        if (!known.has(`${namespace}/${id}`)) await this.#removeFiles(namespace, id);
+      }
+    }
   }
 }
+
+const refOf = (call: Call, id: string, execId: string): ProcessRef => ({ namespace: call.namespace, id, execId });

@@ -1,0 +1,140 @@
+import type { Call } from '#base/call.ts';
+import { HakoError } from '#base/errors.ts';
+import { checkLabels } from '#base/identifiers.ts';
+import type { Locks } from '#base/locks.ts';
+import type { Labels } from '#core/any.ts';
+import type { BlobWriter, ContentStore } from '#core/content.ts';
+import type { Digest } from '#core/images.ts';
+import type { Ledger } from '#metadata/ledger.ts';
+import type { IngestRow } from '#metadata/tables/ingests.ts';
+import type { ContentWriter, IngestStatus } from './content.ts';
+import type { Events } from './events.ts';
+import { keptLabels } from './fields.ts';
+import { hold, release } from './holds.ts';
+
+interface OpenIngestParts {
+  readonly ledger: Ledger;
+  readonly events: Events;
+  readonly locks: Locks;
+  /** Frees the ref for the next writer. */
+  readonly closed: () => void;
+}
+
+/** The one writer that an ingest has at a time. */
+export class OpenIngest implements ContentWriter {
+  readonly openedAt = new Date();
+  readonly #call: Call;
+  readonly #row: IngestRow;
+  readonly #parts: OpenIngestParts;
+  #writer: BlobWriter | undefined;
+  #updatedAt = new Date();
+  #closed = false;
+
+  constructor(call: Call, row: IngestRow, parts: OpenIngestParts) {
+    this.#call = call;
+    this.#row = row;
+    this.#parts = parts;
+  }
+
+  get attached(): boolean {
+    return this.#writer !== undefined;
+  }
+
+  /** Opens the bytes on disk; the row is there already. */
+  async attach(store: ContentStore): Promise<void> {
+    const writer = await store.writer(this.#row.id, this.#call.signal);
+    // Somebody may have aborted the upload meanwhile.
+    if (this.#closed) {
+      await writer.close();
+      throw new HakoError('aborted', `the upload ${this.#row.ref} was aborted`);
+    }
+    this.#writer = writer;
+  }
+
+  status(): IngestStatus {
+    const { ref, total, expected, createdAt } = this.#row;
+    return { ref, total, expected, offset: this.#open().offset, startedAt: createdAt, updatedAt: this.#updatedAt };
+  }
+
+  async write(data: Uint8Array): Promise<void> {
+    this.#updatedAt = new Date();
+    await this.#open().write(data, this.#call.signal);
+  }
+
+  async truncate(size: number): Promise<void> {
+    this.#updatedAt = new Date();
+    await this.#open().truncate(size, this.#call.signal);
+  }
+
+  async digest(): Promise<Digest> {
+    return this.#open().digest(this.#call.signal);
+  }
+
+  async commit(expected: { size?: number; digest?: Digest; labels?: Labels }): Promise<Digest> {
+    const { ledger, events } = this.#parts;
+    const { namespace, signal } = this.#call;
+    const writer = this.#open();
+    const labels = expected.labels ?? {};
+    checkLabels(labels, 'info.Labels');
+    const size = writer.offset;
+    if (expected.size !== undefined && expected.size !== 0 && expected.size !== size) {
+      await this.close();
+      throw new HakoError(
+        'failed-precondition',
+        `${JSON.stringify(this.#row.ref)} failed size validation: ${size} != ${expected.size}: failed precondition`,
+      );
+    }
+    const digest = await writer.digest(signal);
+    let existed: boolean;
+    {
+      // Until the row is there, nothing but this lock keeps a collector from unlinking the blob.
+      using _lock = await this.#parts.locks.hold(digest, signal);
+      const committed = await writer.commit(expected.digest === undefined ? { size } : { size, digest: expected.digest }, signal);
+      existed = this.#record(committed, size, labels);
+    }
+    await this.close();
+    await ledger.durable();
+    if (existed) throw new HakoError('already-exists', `content ${digest}: already exists`);
+    events.publish(namespace, '/content/create', { kind: 'plain', type: 'ContentCreate', fields: { digest, size } });
+    return digest;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      await this.#writer?.close();
+    } finally {
+      this.#parts.closed();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Turns the ingest's row into a blob's. True when this namespace had the blob already. */
+  #record(digest: Digest, size: number, labels: Labels): boolean {
+    const { ledger } = this.#parts;
+    const { namespace } = this.#call;
+    return ledger.transaction(() => {
+      const existed = ledger.blobs.find(namespace, digest) !== undefined;
+      if (!existed) {
+        const now = new Date();
+        ledger.namespaces.ensure(namespace);
+        ledger.blobs.put(namespace, { digest, size, labels: keptLabels(labels), createdAt: now, updatedAt: now });
+      }
+      ledger.ingests.delete(this.#row.id);
+      release(ledger, this.#call, { type: 'ingests', id: this.#row.ref });
+      hold(ledger, this.#call, { type: 'content', id: digest });
+      return existed;
+    });
+  }
+
+  #open(): BlobWriter {
+    if (this.#writer === undefined || this.#closed) {
+      throw new HakoError('failed-precondition', `the upload ${this.#row.ref} is closed: open it again`);
+    }
+    return this.#writer;
+  }
+}
