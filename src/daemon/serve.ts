@@ -90,12 +90,15 @@ function stopSignals(logger: Logger): Disposable & { readonly asked: Promise<str
     process.exit(1);
   };
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+  // A signal handler does not keep the event loop alive, and there may be a moment when nothing else does.
+  const alive = setInterval(() => undefined, 2 ** 30);
   // A terminal that closes must not end a daemon, and neither must a log reader that leaves.
   const ignore = (): void => undefined;
   process.on('SIGHUP', ignore).on('SIGPIPE', ignore);
   return {
     asked,
     [Symbol.dispose]: () => {
+      clearInterval(alive);
       process.off('SIGTERM', onSignal).off('SIGINT', onSignal).off('SIGHUP', ignore).off('SIGPIPE', ignore);
     },
   };
