@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import { silent } from '#base/log.ts';
+import type { SnapshotDriver } from '#core/snapshots.ts';
+import { snapshotDriverSuite, type SnapshotDriverUnderTest } from '#core/suites/snapshot-driver.ts';
+import { mountAll, unmountAll } from '#sys/mount.ts';
+import { OverlayfsDriver } from './overlayfs.ts';
+import { probeOverlay } from './probe.ts';
+
+const never = new AbortController().signal;
+
+async function open(root: string): Promise<SnapshotDriver> {
+  const driver = await OverlayfsDriver.start(root, [], silent, never);
+  assert.ok(!('skip' in driver), 'skip' in driver ? driver.skip : '');
+  return driver;
+}
+
+async function house(): Promise<SnapshotDriverUnderTest> {
+  const root = await mkdtemp(path.join(os.tmpdir(), 'hako-overlayfs-'));
+  return {
+    driver: await open(root),
+    restart: () => open(root),
+    mount: mountAll,
+    unmount: unmountAll,
+    [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true }),
+  };
+}
+
+// Where the kernel has no overlayfs for us, the driver says so itself, and that is what the skipped suite shows.
+const probe = await mkdtemp(path.join(os.tmpdir(), 'hako-overlayfs-'));
+const probed = probeOverlay(probe, []);
+await rm(probe, { recursive: true });
+if ('skip' in probed) test('OverlayfsDriver', { skip: probed.skip }, () => {});
+else registerAll();
+
+function registerAll(): void {
+  snapshotDriverSuite('OverlayfsDriver', house);
+
+  test('overlayfs on overlayfs is left out, and the reason says what to do', async () => {
+    const root = await mkdtemp(path.join(os.tmpdir(), 'hako-overlayfs-'));
+    const at = (name: string): string => path.join(root, name);
+    for (const name of ['lower', 'upper', 'work', 'merged']) await mkdir(at(name));
+    mountAll([{ type: 'overlay', source: 'overlay', options: [`lowerdir=${at('lower')}`, `upperdir=${at('upper')}`, `workdir=${at('work')}`] }], at('merged'));
+    try {
+      const driver = await OverlayfsDriver.start(at('merged/root'), [], silent, never);
+      assert.ok('skip' in driver && /cannot lie on overlayfs/.test(driver.skip) && /native/.test(driver.skip));
+    } finally {
+      unmountAll(at('merged'));
+      await rm(root, { recursive: true, force: true });
+    }
+  });
+
+  test('what an interrupted driver left is swept at the next start', async () => {
+    const root = await mkdtemp(path.join(os.tmpdir(), 'hako-overlayfs-'));
+    try {
+      for (const name of ['new-5-1-1/fs', 'rm-6-1-1/fs/deep', 'probe-x/merged', '7/fs']) await mkdir(path.join(root, name), { recursive: true });
+      await writeFile(path.join(root, 'rm-6-1-1/fs/deep/file'), '');
+      await open(root);
+      // The sweep goes on in the background.
+      while ((await readdir(root)).length > 1) await new Promise((resolve) => setTimeout(resolve, 10));
+      assert.deepEqual(await readdir(root), ['7']);
+    } finally {
+      await rm(root, { recursive: true, force: true });
+    }
+  });
+
+  test('options of the configuration come first and are not doubled', async () => {
+    const root = await mkdtemp(path.join(os.tmpdir(), 'hako-overlayfs-'));
+    try {
+      const chosen = probeOverlay(root, ['index=on', 'volatile']);
+      assert.ok('options' in chosen);
+      assert.deepEqual(chosen.options, ['index=on', 'volatile']);
+      const wrong = probeOverlay(root, ['nonsense=1']);
+      assert.ok('skip' in wrong && /does not work/.test(wrong.skip));
+      assert.deepEqual(await readdir(root), []);
+    } finally {
+      await rm(root, { recursive: true, force: true });
+    }
+  });
+}
