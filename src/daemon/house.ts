@@ -1,7 +1,56 @@
-import { unimplemented } from '#base/errors.ts';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { containerdDoor } from '#doors/containerd/door.ts';
+import { dockerDoor } from '#doors/docker/door.ts';
+import { Ledger } from '#metadata/ledger.ts';
+import { GrpcServer } from '#wire/grpc-server.ts';
+import { buildBridge } from './bridge.ts';
+import { builtIns } from './built-ins.ts';
+import type { PluginKind } from '#core/plugins.ts';
+import { startPlugins } from './plugins.ts';
 import type { House, HouseOptions } from './serve.ts';
+import { groupId, openSocket } from './sockets.ts';
+import { version } from './version.ts';
 
-/** Builds everything from top to bottom: ledger, drivers, services, doors. */
-export function buildHouse(_options: HouseOptions): Promise<House> {
-  throw unimplemented('the house');
+/** Below root and state, where a kind of plugin keeps its things; several of a kind get a directory each. */
+const places: Readonly<Record<PluginKind, (id: string) => string>> = {
+  content: () => 'content',
+  snapshotter: (id) => join('snapshots', id),
+  differ: () => 'differ',
+  runtime: () => '',
+  network: () => 'network',
+  registry: () => 'registry',
+};
+
+/** Builds everything from top to bottom: ledger, drivers, services, doors. Doors open when the house is in order. */
+export async function buildHouse({ config, logger, signal }: HouseOptions): Promise<House> {
+  const { root, state } = config;
+  mkdirSync(root, { recursive: true, mode: 0o711 });
+  mkdirSync(state, { recursive: true, mode: 0o711 });
+  await using undo = new AsyncDisposableStack();
+
+  const ledger = undo.adopt(new Ledger({ path: join(root, 'ledger.db') }), (it) => it.close());
+  const plugins = await startPlugins(builtIns, {
+    disabled: config.disabled_plugins,
+    required: config.required_plugins,
+    configuration: config.plugins,
+    directories: (kind, id) => ({ root: join(root, places[kind](id)), state: join(state, places[kind](id)) }),
+    logger,
+    signal,
+  });
+  const bridge = undo.adopt(buildBridge({ root, state, ledger, plugins, logger, signal }), (it) => it.close());
+  await bridge.reconcile();
+
+  const grpc = new GrpcServer(containerdDoor(bridge.services), logger);
+  await openSocket(config.grpc.address, config.grpc, (path) => grpc.listen(path));
+  undo.defer(() => grpc.close(config.timeouts['hakobune.timeout.shutdown']));
+
+  const docker = dockerDoor(bridge.services, { version, logger });
+  const group = config.docker.group;
+  const owner = group === '' ? config.docker : { uid: config.docker.uid, gid: groupId(group) };
+  await openSocket(config.docker.address, owner, (path) => docker.listen(path));
+  undo.defer(() => docker.close());
+
+  const all = undo.move();
+  return { close: () => all.disposeAsync() };
 }

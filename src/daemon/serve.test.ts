@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -51,7 +51,8 @@ const simple = `async ({ signal }) => {
 function directories(t: TestContext): string[] {
   const home = mkdtempSync(join(tmpdir(), 'hako-serve-'));
   t.after(() => rmSync(home, { recursive: true }));
-  return ['--root', join(home, 'r'), '--state', join(home, 's')];
+  writeFileSync(join(home, 'config.toml'), 'version = 3\n');
+  return ['--root', join(home, 'r'), '--state', join(home, 's'), '--config', join(home, 'config.toml')];
 }
 
 test('SIGTERM closes the house, then ends its life, then the process with 0', async (t) => {

@@ -1,0 +1,100 @@
+import { join } from 'node:path';
+import { HakoError } from '#base/errors.ts';
+import type { Logger } from '#base/log.ts';
+import { RootfsDriver } from '#drivers/rootfs/rootfs.ts';
+import { StreamDriver } from '#drivers/streams/streams.ts';
+import type { Ledger } from '#metadata/ledger.ts';
+import { Containers } from '#services/containers.ts';
+import { Content } from '#services/content.ts';
+import { Diffs } from '#services/diffs.ts';
+import { Engine } from '#services/engine/engine.ts';
+import { Events } from '#services/events.ts';
+import { GarbageCollector } from '#services/gc.ts';
+import { Images } from '#services/images.ts';
+import { Introspection } from '#services/introspection.ts';
+import { Leases } from '#services/leases.ts';
+import { Namespaces } from '#services/namespaces.ts';
+import { Pulls } from '#services/pull.ts';
+import { Pushes } from '#services/push.ts';
+import type { Services } from '#services/services.ts';
+import { Snapshots } from '#services/snapshots.ts';
+import { Tasks } from '#services/tasks.ts';
+import type { StartedPlugins } from './plugins.ts';
+import { containerdVersion } from './version.ts';
+
+export interface BridgeParts {
+  readonly root: string;
+  readonly state: string;
+  readonly ledger: Ledger;
+  readonly plugins: StartedPlugins;
+  readonly logger: Logger;
+  /** Ends with the daemon. */
+  readonly signal: AbortSignal;
+}
+
+/** The services, and how to start and end what they do by themselves. */
+export interface Bridge {
+  readonly services: Services;
+  /** Agrees with kernel, shims and disk. Nobody may call before it has resolved. */
+  reconcile(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Builds the services over the drivers, from the ones that need nothing to the one that needs them all. */
+export function buildBridge(parts: BridgeParts): Bridge {
+  const { root, state, ledger, plugins, logger, signal } = parts;
+  const drivers = plugins.all('snapshotter');
+  const [defaultSnapshotter] = drivers.keys();
+  if (defaultSnapshotter === undefined) {
+    throw new HakoError('failed-precondition', 'no snapshotter works on this machine: the log says why for each');
+  }
+  const registry = plugins.get('registry', 'oci');
+
+  const events = new Events({ logger });
+  const content = new Content({ ledger, events, store: plugins.get('content', 'content'), logger });
+  const snapshots = new Snapshots({ ledger, events, drivers, defaultSnapshotter, logger });
+  const gc = new GarbageCollector({ ledger, events, content, snapshots, logger });
+  const namespaces = new Namespaces({ ledger, events });
+  const images = new Images({ ledger, events, gc });
+  const containers = new Containers({ ledger, events, gc, logger });
+  const leases = new Leases({ ledger, gc });
+  const diffs = new Diffs({ content, differ: plugins.get('differ', 'walking') });
+  const runtime = plugins.get('runtime', 'task');
+  const tasks = new Tasks({ ledger, events, containers, snapshots, runtime, root, state, logger });
+  const pulls = new Pulls({ registry, content, snapshots, drivers, diffs, leases, images, defaultSnapshotter, logger });
+  const pushes = new Pushes({ registry, content, images });
+  const introspection = new Introspection({
+    root,
+    plugins: plugins.statuses,
+    version: containerdVersion,
+    revision: '',
+  });
+  const network = plugins.all('network').get('cni');
+  const rest = { namespaces, containers, images, content, snapshots, leases, events, diffs, tasks, pulls, pushes, introspection };
+  const engine = new Engine({
+    ...rest,
+    ledger,
+    ...(network === undefined ? {} : { network }),
+    rootfs: new RootfsDriver({ directory: join(state, 'rootfs') }),
+    streams: new StreamDriver(),
+    root,
+    state,
+    logger,
+    signal,
+  });
+
+  return {
+    services: { ...rest, engine },
+    reconcile: async () => {
+      for (const { name } of namespaces.list()) await pulls.recover({ namespace: name, signal });
+      await tasks.reconcile(signal);
+      await engine.reconcile(signal);
+      await gc.boot(signal);
+    },
+    close: async () => {
+      await engine.close();
+      await tasks.close();
+      await gc.close();
+    },
+  };
+}
