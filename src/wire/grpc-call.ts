@@ -20,6 +20,7 @@ export class ServerCall implements GrpcCall {
   readonly #inbox: Inbox;
   #timer: NodeJS.Timeout | undefined;
   #answered = false;
+  #lasting = false;
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, method: BoundMethod) {
     this.#stream = stream;
@@ -47,14 +48,22 @@ export class ServerCall implements GrpcCall {
     if (!this.#stream.headersSent && !this.#stream.destroyed) this.#stream.respond(replyHeaders, { waitForTrailers: true });
   }
 
+  lasts(): void {
+    this.#lasting = true;
+  }
+
+  get lasting(): boolean {
+    return this.#lasting;
+  }
+
   /** Answers the call. Never throws; gives the error that the caller was told of, if any. */
   async run(): Promise<unknown> {
     try {
       this.#startClock();
-      if (this.#method.methodKind === 'unary') await this.#unary();
-      else if (this.#method.methodKind === 'client_streaming') await this.#sendOne(await this.#method.handler(this.#requests(), this));
+      const { methodKind, handler } = this.#method;
+      if (methodKind === 'unary') this.#finish(await handler(this.#decode(await this.#inbox.only()), this));
+      else if (methodKind === 'client_streaming') this.#finish(await handler(this.#requests(), this));
       else await this.#replies();
-      this.#finish();
       return undefined;
     } catch (error) {
       // Once the signal has fired, the reason tells more than whatever it made the handler throw.
@@ -72,19 +81,17 @@ export class ServerCall implements GrpcCall {
     this.#timer = setTimeout(() => this.abort(new HakoError('deadline-exceeded', 'the call took longer than its caller allowed')), milliseconds);
   }
 
-  async #unary(): Promise<void> {
-    const request = this.#decode(await this.#inbox.only());
-    await this.#sendOne(await this.#method.handler(request, this));
-  }
-
   async #replies(): Promise<void> {
     const streaming = this.#method.methodKind === 'bidi_streaming';
     const request = streaming ? this.#requests() : this.#decode(await this.#inbox.only());
     for await (const reply of this.#method.handler(request, this) as AsyncIterable<unknown>) {
       this.signal.throwIfAborted();
-      await this.#sendOne(reply);
+      const payload = encode(this.#method.output, reply);
+      this.begin();
+      await send(this.#stream, frameOf(payload));
     }
     this.signal.throwIfAborted();
+    this.#finish();
   }
 
   async *#requests(): AsyncGenerator<unknown> {
@@ -99,18 +106,12 @@ export class ServerCall implements GrpcCall {
     }
   }
 
-  async #sendOne(reply: unknown): Promise<void> {
-    const payload = encode(this.#method.output, reply);
+  /** Ends the call well, with its only reply or with none after the others. */
+  #finish(reply?: unknown): void {
+    const payload = reply === undefined ? undefined : encode(this.#method.output, reply);
     if (this.#answered) return;
     this.begin();
-    await send(this.#stream, frameOf(payload));
-  }
-
-  /** Ends the call well. */
-  #finish(): void {
-    if (this.#answered) return;
-    this.begin();
-    this.#end({ 'grpc-status': String(grpcStatus.ok) });
+    this.#end({ 'grpc-status': String(grpcStatus.ok) }, payload);
   }
 
   /** Ends the call badly, once. */
@@ -130,7 +131,7 @@ export class ServerCall implements GrpcCall {
     this.#dismiss();
   }
 
-  #end(trailers: Record<string, string>): void {
+  #end(trailers: Record<string, string>, payload?: Uint8Array): void {
     this.#answered = true;
     clearTimeout(this.#timer);
     if (this.#stream.destroyed || this.#stream.closed) return;
@@ -138,7 +139,13 @@ export class ServerCall implements GrpcCall {
       this.#stream.sendTrailers(trailers);
       this.#dismiss();
     });
-    this.#stream.end();
+    if (payload === undefined) {
+      this.#stream.end();
+      return;
+    }
+    const pieces = frameOf(payload);
+    for (const piece of pieces.slice(0, -1)) this.#stream.write(piece);
+    this.#stream.end(pieces.at(-1));
   }
 
   /** A caller that goes on talking after its answer is told that nobody listens; else its stream would stay open. */

@@ -36,7 +36,6 @@ export class GrpcServer {
       socket.once('close', () => this.#sockets.delete(socket));
     });
     this.#server.on('session', (session) => this.#welcome(session));
-    this.#server.on('sessionError', (error: Error) => this.#logger.log('debug', 'gRPC connection failed', { error: error.message }));
     this.#server.on('stream', (stream, headers) => this.#answer(stream as ServerHttp2Stream, headers));
   }
 
@@ -65,8 +64,8 @@ export class GrpcServer {
   }
 
   /**
-   * Takes no new calls, gives those under way `grace` milliseconds, ends the rest with `unavailable`, and gives back
-   * every connection and the socket. Never throws.
+   * Takes no new calls, ends those that only wait, gives the others `grace` milliseconds, ends the rest with
+   * `unavailable`, and gives back every connection and the socket. Never throws.
    */
   async close(grace = 1000): Promise<void> {
     if (!this.#listening) return;
@@ -74,8 +73,9 @@ export class GrpcServer {
     // From here on new clients find no socket at all, rather than one that nobody answers.
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const session of this.#sessions) session.close(); // GOAWAY; closes when its last stream has.
-    await withinTime(closed, grace);
     const reason = new HakoError('unavailable', 'the daemon is shutting down');
+    for (const call of this.#calls) if (call.lasting) call.abort(reason);
+    await withinTime(closed, grace);
     for (const call of this.#calls) call.abort(reason);
     // The last answers are on their way: they need a turn or two of the event loop, not a person's patience.
     await withinTime(closed, 100);
@@ -89,7 +89,7 @@ export class GrpcServer {
     this.#sessions.add(session);
     session.once('close', () => this.#sessions.delete(session));
     // Without a listener, a client that breaks off would end the daemon.
-    session.on('error', (error: Error) => this.#logger.log('debug', 'gRPC connection broke', { error: error.message }));
+    session.on('error', (error: Error) => this.#logger.log('trace', 'gRPC connection broke', { error: error.message }));
     session.setLocalWindowSize(sessionWindow);
   }
 
@@ -141,7 +141,8 @@ export class GrpcServer {
     const code = codeOf(error);
     const ours = code === 'unknown' || code === 'internal' || code === 'data-loss';
     const detail = ours && error instanceof Error ? { stack: error.stack } : {};
-    this.#logger.log(ours ? 'error' : 'debug', 'gRPC call failed', { path, milliseconds, code, error: String(error), ...detail });
+    // Clients end streams by leaving; that is no failure.
+    this.#logger.log(ours ? 'error' : code === 'cancelled' ? 'trace' : 'debug', 'gRPC call failed', { path, milliseconds, code, error: String(error), ...detail });
   }
 }
 

@@ -9,6 +9,8 @@ export interface GrpcCall {
   readonly headers: IncomingHttpHeaders;
   /** Tells a streaming caller that its call has begun, before there is a first message. */
   begin(): void;
+  /** Says that the call waits for what may never come, so that a closing server ends it without waiting. */
+  lasts(): void;
 }
 
 type Reply<O extends DescMessage> = MessageInitShape<O>;

@@ -322,6 +322,21 @@ test('close() lets short calls end and ends long ones', async (t) => {
   await assert.rejects(client.say({ text: '' }), { code: 'unavailable' });
 });
 
+test('close() does not wait for calls that only wait themselves', async (t) => {
+  const { client, server } = await house(t, {
+    count: async function* (_request, call) {
+      call.lasts();
+      yield { text: 'first' };
+      await new Promise<void>((resolve) => call.signal.addEventListener('abort', () => resolve()));
+    },
+  });
+  const replies = client.count({ text: '' });
+  await replies.next();
+  const refused = assert.rejects(replies.next(), { code: 'unavailable' });
+  await server.close(60_000);
+  await refused;
+});
+
 test('close() ends although a handler never does', async (t) => {
   const { client, server } = await house(t, { say: () => new Promise(() => {}) });
   const refused = assert.rejects(client.say({ text: '' }), { code: 'unavailable' });

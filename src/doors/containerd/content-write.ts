@@ -72,7 +72,10 @@ async function answer(content: Content, call: Call, upload: Upload, request: Wri
   const offset = await placeOf(upload, request, status.offset);
   if (request.data.length > 0) await writer.write(request.data);
   const reply = { action: request.action, offset: BigInt(offset + request.data.length) };
-  if (request.action === WriteAction.WRITE) return { ...reply, digest: await writer.digest() };
+  if (request.action === WriteAction.WRITE) {
+    // The digest so far is worth a look by those who do not know it yet; others would only wait for the disk.
+    return upload.expected === '' ? { ...reply, digest: await writer.digest() } : reply;
+  }
   const digest = await writer.commit({
     ...(upload.total > 0 && { size: upload.total }),
     ...(upload.expected !== '' && { digest: upload.expected }),

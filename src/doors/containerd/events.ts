@@ -33,6 +33,7 @@ async function* subscribe(
   const happenings = events.subscribe(filters, call.signal);
   // From now on nothing is missed, and the caller may know it.
   call.begin();
+  call.lasts();
   for await (const { timestamp, namespace, topic, payload } of happenings) {
     yield { timestamp: toTimestamp(timestamp), namespace, topic, event: toAny(eventAny(payload)) };
   }

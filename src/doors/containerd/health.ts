@@ -14,6 +14,7 @@ export function healthService(names: ReadonlySet<string>): GrpcService {
       const { SERVING, SERVICE_UNKNOWN } = HealthCheckResponse_ServingStatus;
       yield { status: known(service) ? SERVING : SERVICE_UNKNOWN };
       // It will not change before the daemon ends.
+      call.lasts();
       const { promise, resolve } = Promise.withResolvers<void>();
       call.signal.addEventListener('abort', () => resolve(), { once: true });
       if (!call.signal.aborted) await promise;

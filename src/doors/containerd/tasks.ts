@@ -77,6 +77,7 @@ export const tasksService = (tasks: Tasks): GrpcService =>
     },
     metrics: async (request, call) => ({ metrics: await metrics(tasks, callOf(call), request.filters) }),
     wait: async ({ containerId, execId }, call) => {
+      call.lasts();
       const { status, at } = await tasks.wait(callOf(call), containerId, execId);
       return { exitStatus: status, exitedAt: toTimestamp(at) };
     },
