@@ -46,10 +46,12 @@ export async function startRegistry({ tls, auth, binary = findRegistry(), port, 
     // Another program may take the port between our look and the start: then try the next one.
     for (let attempt = 1; ; attempt++) {
       const chosen = port ?? (await freePort());
-      const child = await tryStart(binary, home, chosen, config(home, chosen, certificate, auth) + extra).catch((error) => {
-        if (attempt < 3 && port === undefined && /in use/.test(String(error))) return undefined;
-        throw error;
-      });
+      const child = await tryStart(binary, home, chosen, config(home, chosen, certificate, auth) + extra).catch(
+        (error) => {
+          if (attempt < 3 && port === undefined && /in use/.test(String(error))) return undefined;
+          throw error;
+        },
+      );
       if (child === undefined) continue;
       const host = `127.0.0.1:${chosen}`;
       const stop = async () => {
@@ -91,11 +93,21 @@ function config(home, port, certificate, auth) {
     `  secret: ${JSON.stringify('kept in this directory only')}`,
   ];
   if (certificate) {
-    lines.push('  tls:', `    certificate: ${JSON.stringify(certificate.certificate)}`, `    key: ${JSON.stringify(certificate.key)}`);
+    lines.push(
+      '  tls:',
+      `    certificate: ${JSON.stringify(certificate.certificate)}`,
+      `    key: ${JSON.stringify(certificate.key)}`,
+    );
   }
-  if (auth === 'basic') lines.push('auth:', '  htpasswd:', '    realm: harbour', `    path: ${JSON.stringify(join(home, 'htpasswd'))}`);
+  if (auth === 'basic')
+    lines.push('auth:', '  htpasswd:', '    realm: harbour', `    path: ${JSON.stringify(join(home, 'htpasswd'))}`);
   else if (auth) {
-    lines.push('auth:', '  token:', `    realm: ${JSON.stringify(auth.realm)}`, `    service: ${JSON.stringify(auth.service)}`);
+    lines.push(
+      'auth:',
+      '  token:',
+      `    realm: ${JSON.stringify(auth.realm)}`,
+      `    service: ${JSON.stringify(auth.service)}`,
+    );
     lines.push(`    issuer: ${JSON.stringify(auth.issuer)}`, `    rootcertbundle: ${JSON.stringify(auth.certificate)}`);
   }
   return `${lines.join('\n')}\n`;
@@ -124,7 +136,9 @@ async function tryStart(binary, home, port, text) {
   child.text = () => written;
   const failed = new Promise((_, reject) => {
     child.once('error', reject);
-    child.once('exit', (code) => reject(new Error(`${binary} ended with status ${code}: ${written.trim().split('\n').at(-1)}`)));
+    child.once('exit', (code) =>
+      reject(new Error(`${binary} ended with status ${code}: ${written.trim().split('\n').at(-1)}`)),
+    );
   });
   failed.catch(() => {});
   const deadline = Date.now() + 20_000;

@@ -40,7 +40,10 @@ export function makeIndex(images: readonly MadeImage[]): MadeIndex;
 export function findBusybox(): { path: string; bytes: Buffer } | undefined;
 export function busyboxEntries(busybox: { path: string; bytes: Buffer }): Entry[];
 /** A real image out of the machine's own static busybox. */
-export function busyboxImage(options?: { extraLayers?: readonly (readonly Entry[])[]; config?: ImageConfig }): MadeImage;
+export function busyboxImage(options?: {
+  extraLayers?: readonly (readonly Entry[])[];
+  config?: ImageConfig;
+}): MadeImage;
 /** Uploads an image or index to `registry` (`http://127.0.0.1:5000`) as `repository:tag`; `auth` is `user:password`. */
 export function pushImage(
   registry: string,

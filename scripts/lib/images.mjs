@@ -97,15 +97,41 @@ function isStatic(bytes) {
 
 /** The files of a small Linux: busybox under every name it has, users, and the directories that programs expect. */
 export function busyboxEntries({ path, bytes }) {
-  const names = execFileSync(path, ['--list'], { encoding: 'utf8' }).split('\n').filter((name) => name !== '');
-  const dirs = ['bin', 'dev', 'etc', 'home', 'proc', 'root', 'run', 'sbin', 'sys', 'tmp', 'usr', 'usr/bin', 'var', 'var/tmp'];
+  const names = execFileSync(path, ['--list'], { encoding: 'utf8' })
+    .split('\n')
+    .filter((name) => name !== '');
+  const dirs = [
+    'bin',
+    'dev',
+    'etc',
+    'home',
+    'proc',
+    'root',
+    'run',
+    'sbin',
+    'sys',
+    'tmp',
+    'usr',
+    'usr/bin',
+    'var',
+    'var/tmp',
+  ];
   const file = (name, text, mode = 0o644) => ({ name, data: Buffer.from(text), mode });
   return [
-    ...dirs.map((name) => ({ name: `${name}/`, type: 'dir', mode: /tmp$/.test(name) ? 0o1777 : name === 'root' ? 0o700 : 0o755 })),
+    ...dirs.map((name) => ({
+      name: `${name}/`,
+      type: 'dir',
+      mode: /tmp$/.test(name) ? 0o1777 : name === 'root' ? 0o700 : 0o755,
+    })),
     { name: 'bin/busybox', data: bytes, mode: 0o755 },
-    ...names.filter((name) => name !== 'busybox').map((name) => ({ name: `bin/${name}`, type: 'symlink', link: 'busybox', mode: 0o777 })),
+    ...names
+      .filter((name) => name !== 'busybox')
+      .map((name) => ({ name: `bin/${name}`, type: 'symlink', link: 'busybox', mode: 0o777 })),
     { name: 'usr/bin/env', type: 'symlink', link: '/bin/busybox', mode: 0o777 },
-    file('etc/passwd', 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\nharbour:x:1000:1000::/home:/bin/sh\n'),
+    file(
+      'etc/passwd',
+      'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\nharbour:x:1000:1000::/home:/bin/sh\n',
+    ),
     file('etc/group', 'root:x:0:\ntty:x:5:\nnobody:x:65534:\nharbour:x:1000:\nstaff:x:50:harbour\n'),
     file('etc/hosts', '127.0.0.1 localhost\n'),
   ];
@@ -138,7 +164,10 @@ export async function pushImage(registry, repository, tag, image, { ca, auth } =
   };
   for (const one of image.images ?? [image]) {
     await pushBlobs(one);
-    if (one !== image) await send('PUT', `${base}/manifests/${one.target.digest}`, one.manifest, { 'content-type': one.target.mediaType });
+    if (one !== image)
+      await send('PUT', `${base}/manifests/${one.target.digest}`, one.manifest, {
+        'content-type': one.target.mediaType,
+      });
   }
   await send('PUT', `${base}/manifests/${tag}`, image.manifest, { 'content-type': image.target.mediaType });
 }

@@ -53,7 +53,8 @@ export function parseReference(input: string): Reference {
   const matched = grammar.exec(`${domain}/${rest}`);
   if (matched === null) throw bad(input);
   const [, , path = '', tag, digest] = matched;
-  if (path.length > maxPathLength) throw bad(input, `repository name must not be more than ${maxPathLength} characters`);
+  if (path.length > maxPathLength)
+    throw bad(input, `repository name must not be more than ${maxPathLength} characters`);
   if (digest !== undefined) checkDigest(input, digest);
   return { domain, path, ...(tag === undefined ? {} : { tag }), ...(digest === undefined ? {} : { digest }) };
 }

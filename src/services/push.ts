@@ -1,7 +1,14 @@
 import type { Call } from '#base/call.ts';
-import { unimplemented } from '#base/errors.ts';
-import type { Digest } from '#core/images.ts';
-import type { RegistryOptions } from '#core/registry.ts';
+import { HakoError } from '#base/errors.ts';
+import { familiar, formatReference, normalizeReference } from '#base/reference.ts';
+import { Slots } from '#base/slots.ts';
+import type { Blob } from '#core/content.ts';
+import type { Descriptor, Digest } from '#core/images.ts';
+import type { Registry, RegistryOptions } from '#core/registry.ts';
+import type { Content } from './content.ts';
+import type { Images } from './images.ts';
+import { isIndex, isManifest, maxJson, parseIndex, parseManifest, sourceLabel, sourcesOf } from './pull-manifest.ts';
+import { setLabels } from './pull-fetch.ts';
 
 export interface PushProgress {
   readonly digest: Digest;
@@ -10,14 +17,186 @@ export interface PushProgress {
   readonly total: number;
 }
 
+export interface PushesParts {
+  readonly registry: Registry;
+  readonly content: Content;
+  readonly images: Images;
+  /** Uploads side by side in one push; Docker has 5. */
+  readonly maxUploads?: number;
+}
+
+/** Bytes read at once, and how often a client hears of it, in milliseconds. */
+const chunkSize = 256 * 1024;
+const interval = 100;
+
+interface Push {
+  readonly call: Call;
+  readonly name: string;
+  readonly domain: string;
+  readonly path: string;
+  readonly options: RegistryOptions;
+  readonly slots: Slots;
+  readonly tell: (event: PushProgress) => void;
+}
+
+/** What goes to the registry: blobs in any order, then manifests from the inside out. */
+interface Plan {
+  readonly blobs: ReadonlyMap<Digest, Descriptor>;
+  readonly manifests: readonly Descriptor[];
+}
+
 /** Sends images to registries. */
 export class Pushes {
-  push(
-    _call: Call,
-    _reference: string,
-    _options: RegistryOptions,
-    _progress: (event: PushProgress) => void,
+  readonly #parts: PushesParts;
+
+  constructor(parts: PushesParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Sends the image of that name to where the name says, and gives the digest it has there. Of an index, the platforms
+   * that are here whole are sent; failed-precondition when none is. The manifest goes last: a push cut short names nothing.
+   */
+  async push(
+    call: Call,
+    reference: string,
+    options: RegistryOptions,
+    progress: (event: PushProgress) => void,
   ): Promise<Digest> {
-    throw unimplemented('pushes.push');
+    const parsed = normalizeReference(reference);
+    const name = formatReference(parsed);
+    const { target } = this.#parts.images.get(call, name);
+    const plan = await this.#plan(call, name, target);
+    const stop = new AbortController();
+    const push: Push = {
+      call: { ...call, signal: AbortSignal.any([call.signal, stop.signal]) },
+      name,
+      domain: parsed.domain,
+      path: parsed.path,
+      options,
+      slots: new Slots(this.#parts.maxUploads ?? 5),
+      tell: progress,
+    };
+    const uploads = [...plan.blobs.values()].map((blob) => this.#pushBlob(push, blob));
+    try {
+      await Promise.all(uploads);
+    } catch (error) {
+      stop.abort(error);
+      await Promise.allSettled(uploads);
+      throw error;
+    }
+    return this.#pushManifests(push, plan.manifests);
+  }
+
+  async #plan(call: Call, name: string, target: Descriptor): Promise<Plan> {
+    const blobs = new Map<Digest, Descriptor>();
+    const manifests: Descriptor[] = [];
+    const missing = await this.#collect(call, target, blobs, manifests, 0);
+    if (missing === undefined) return { blobs, manifests };
+    throw new HakoError(
+      'failed-precondition',
+      `image "${familiar(name)}": ${missing} is not here: pull the image again before pushing it`,
+    );
+  }
+
+  /** Adds what `target` needs. Gives the digest that is missing, or undefined; then nothing of it was added. */
+  async #collect(
+    call: Call,
+    target: Descriptor,
+    blobs: Map<Digest, Descriptor>,
+    manifests: Descriptor[],
+    depth: number,
+  ): Promise<Digest | undefined> {
+    const { content } = this.#parts;
+    if (content.find(call, target.digest) === undefined) return target.digest;
+    const bytes = await content.readAll(call, target.digest, maxJson);
+    if (isManifest(target)) {
+      const { config, layers } = parseManifest(target, bytes);
+      const needed = [config, ...layers];
+      const gone = needed.find(({ digest }) => content.find(call, digest) === undefined);
+      if (gone !== undefined) return gone.digest;
+      for (const one of needed) blobs.set(one.digest, one);
+      manifests.push(target);
+      return undefined;
+    }
+    if (!isIndex(target) || depth > 4)
+      throw new HakoError('failed-precondition', `"${target.digest}": "${target.mediaType}" is no image`);
+    return this.#collectIndex(call, target, parseIndex(target, bytes), blobs, manifests, depth);
+  }
+
+  /**
+   * Registries want all children of an index. Where a pull brought one platform only, its image goes alone, as Docker has
+   * it; where several are here but not all, the registry may have the rest, and decides.
+   */
+  async #collectIndex(
+    call: Call,
+    target: Descriptor,
+    children: readonly Descriptor[],
+    blobs: Map<Digest, Descriptor>,
+    manifests: Descriptor[],
+    depth: number,
+  ): Promise<Digest | undefined> {
+    let missing: Digest | undefined;
+    let whole = 0;
+    for (const child of children) {
+      const gone = await this.#collect(call, child, blobs, manifests, depth + 1);
+      if (gone === undefined) whole++;
+      else missing ??= gone;
+    }
+    if (missing !== undefined && whole === 0) return missing;
+    if (missing === undefined || whole > 1) manifests.push(target);
+    return undefined;
+  }
+
+  async #pushBlob(push: Push, blob: Descriptor): Promise<void> {
+    const { call, name, domain, path, options, tell } = push;
+    const { registry, content } = this.#parts;
+    const { digest, size: total } = blob;
+    tell({ digest, stage: 'waiting', bytes: 0, total });
+    using _slot = await push.slots.take(call.signal);
+    const { labels } = content.info(call, digest);
+    const from = sourcesOf(domain, labels).find((source) => source !== path);
+    const data = (): AsyncIterable<Uint8Array> => this.#read(push, digest, total);
+    const stage = await registry.pushBlob(
+      name,
+      blob,
+      data,
+      from === undefined ? options : { ...options, from },
+      call.signal,
+    );
+    tell({ digest, stage, bytes: total, total });
+    await setLabels(content, call, digest, labels, sourceLabel(domain, path, labels));
+  }
+
+  async *#read({ call, tell }: Push, digest: Digest, total: number): AsyncGenerator<Uint8Array> {
+    await using blob: Blob = await this.#parts.content.open(call, digest);
+    let told = 0;
+    for (let offset = 0; offset < total;) {
+      const chunk = await blob.read(offset, Math.min(chunkSize, total - offset), call.signal);
+      if (chunk.length === 0)
+        throw new HakoError(
+          'data-loss',
+          `content "${digest}": ends after ${offset} of ${total} bytes: pull the image again`,
+        );
+      yield chunk;
+      offset += chunk.length;
+      if (performance.now() - told < interval) continue;
+      told = performance.now();
+      tell({ digest, stage: 'pushing', bytes: offset, total });
+    }
+  }
+
+  /** Inner manifests by digest, the last one under the name. */
+  async #pushManifests({ call, name, domain, path, options }: Push, manifests: readonly Descriptor[]): Promise<Digest> {
+    const { registry, content } = this.#parts;
+    let digest = '';
+    for (const [at, manifest] of manifests.entries()) {
+      const bytes = await content.readAll(call, manifest.digest, maxJson);
+      const to = at === manifests.length - 1 ? name : `${domain}/${path}@${manifest.digest}`;
+      digest = await registry.pushManifest(to, manifest, bytes, options, call.signal);
+      const { labels } = content.info(call, manifest.digest);
+      await setLabels(content, call, manifest.digest, labels, sourceLabel(domain, path, labels));
+    }
+    return digest;
   }
 }

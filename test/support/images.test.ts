@@ -22,7 +22,10 @@ test('tar() writes what GNU tar reads: long names, links, modes, owners and devi
         { name: 'null', type: 'char', major: 1, minor: 3, mode: 0o666 },
       ]),
     );
-    const listed = execFileSync('tar', ['--numeric-owner', '-tvf', file], { encoding: 'utf8', env: { LC_ALL: 'C.UTF-8', TZ: 'UTC' } });
+    const listed = execFileSync('tar', ['--numeric-owner', '-tvf', file], {
+      encoding: 'utf8',
+      env: { LC_ALL: 'C.UTF-8', TZ: 'UTC' },
+    });
     assert.match(listed, /^drwxrwxrwt 0\/0 .* dir\/$/m);
     assert.match(listed, new RegExp(`^-rw-r----- 1000/50 +5 .* ${long}$`, 'm'));
     assert.match(listed, new RegExp(`link -> ${'x'.repeat(120)}$`, 'm'));
@@ -49,6 +52,8 @@ test('the busybox image has a shell under its names', { skip: noBusybox() || noR
   const image = busyboxImage();
   await pushImage(registry.url, 'busybox', 'latest', image);
   assert.equal(image.layers.length, 1);
-  const answer = await fetch(`${registry.url}/v2/busybox/manifests/latest`, { headers: { accept: image.target.mediaType } });
+  const answer = await fetch(`${registry.url}/v2/busybox/manifests/latest`, {
+    headers: { accept: image.target.mediaType },
+  });
   assert.equal(answer.headers.get('docker-content-digest'), image.target.digest);
 });

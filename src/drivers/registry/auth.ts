@@ -66,7 +66,8 @@ export class Authorizer {
     signal: AbortSignal,
   ): Promise<string | undefined> {
     const offered = parseChallenges(header ?? '');
-    const challenge = offered.find(({ scheme }) => scheme === 'bearer') ?? offered.find(({ scheme }) => scheme === 'basic');
+    const challenge =
+      offered.find(({ scheme }) => scheme === 'bearer') ?? offered.find(({ scheme }) => scheme === 'basic');
     if (challenge === undefined) return undefined;
     remember(this.#challenges, challengeKey(request), challenge);
     if (used !== undefined) this.#tokens.delete(tokenKey(challenge, request));
@@ -114,7 +115,9 @@ export class Authorizer {
           'user-agent': clientId,
           accept: 'application/json',
           ...(authorization === undefined ? {} : { authorization }),
-          ...(body === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded', 'content-length': String(body.length) }),
+          ...(body === undefined
+            ? {}
+            : { 'content-type': 'application/x-www-form-urlencoded', 'content-length': String(body.length) }),
         },
         tls: request.tls,
         ...(body === undefined ? {} : { body }),
@@ -141,10 +144,16 @@ function tokenAddress(challenge: Challenge, { origin, host, credentials }: AuthR
     throw new HakoError('unavailable', `registry "${host}": asks for a token but gives no address to get it from`);
   }
   if (realm.protocol !== 'https:' && realm.protocol !== 'http:') {
-    throw new HakoError('unavailable', `registry "${host}": its token server has an address that is neither http nor https`);
+    throw new HakoError(
+      'unavailable',
+      `registry "${host}": its token server has an address that is neither http nor https`,
+    );
   }
   if (realm.protocol === 'http:' && origin.startsWith('https:') && credentials !== undefined) {
-    throw new HakoError('unavailable', `registry "${host}": its token server "${realm.host}" speaks plain HTTP: no login is sent there`);
+    throw new HakoError(
+      'unavailable',
+      `registry "${host}": its token server "${realm.host}" speaks plain HTTP: no login is sent there`,
+    );
   }
   realm.username = '';
   realm.password = '';
@@ -163,15 +172,28 @@ function refreshForm(scopes: readonly string[], service: string | undefined, ide
   return Buffer.from(form.toString());
 }
 
-function refused(host: string, realm: string, status: number, text: string, credentials: Credentials | undefined): HakoError {
+function refused(
+  host: string,
+  realm: string,
+  status: number,
+  text: string,
+  credentials: Credentials | undefined,
+): HakoError {
   if (status === 401 || status === 403) {
-    if (credentials === undefined) return new HakoError('unauthenticated', `registry "${host}": access denied: a login is needed`);
+    if (credentials === undefined)
+      return new HakoError('unauthenticated', `registry "${host}": access denied: a login is needed`);
     const user = credentials.username === '' ? 'the identity token' : `"${credentials.username}"`;
-    return new HakoError('unauthenticated', `registry "${host}": the login of ${user} was refused by "${realm}": check name and password`);
+    return new HakoError(
+      'unauthenticated',
+      `registry "${host}": the login of ${user} was refused by "${realm}": check name and password`,
+    );
   }
   const said = faultOf(text)?.message ?? '';
   const tail = said === '' ? '' : `: ${said}`;
-  return new HakoError('unavailable', `registry "${host}": its token server "${realm}" answered with status ${status}${tail}`);
+  return new HakoError(
+    'unavailable',
+    `registry "${host}": its token server "${realm}" answered with status ${status}${tail}`,
+  );
 }
 
 function readToken(host: string, realm: string, text: string): Token {
@@ -196,7 +218,13 @@ const challengeKey = ({ origin, scopes }: AuthRequest): string => `${origin} ${s
 function tokenKey(challenge: Challenge, request: AuthRequest): string {
   const { credentials } = request;
   const who = credentials === undefined ? '' : createHash('sha256').update(JSON.stringify(credentials)).digest('hex');
-  return JSON.stringify([request.origin, challenge.parameters['realm'], challenge.parameters['service'], allScopes(challenge, request), who]);
+  return JSON.stringify([
+    request.origin,
+    challenge.parameters['realm'],
+    challenge.parameters['service'],
+    allScopes(challenge, request),
+    who,
+  ]);
 }
 
 /** A map in the order of use, with a bound. */

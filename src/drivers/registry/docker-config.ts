@@ -31,12 +31,17 @@ interface AuthEntry {
  * The login for `host` in Docker's config.json: by its helper, then by the common store, then as written there.
  * Undefined when nobody is logged in. The file is read anew each time, so a login counts at once.
  */
-export async function dockerCredentials(path: string, host: string, signal: AbortSignal): Promise<Credentials | undefined> {
+export async function dockerCredentials(
+  path: string,
+  host: string,
+  signal: AbortSignal,
+): Promise<Credentials | undefined> {
   const config = await readConfig(path);
   if (config === undefined) return undefined;
   const hub = host === 'docker.io' || host === 'registry-1.docker.io' || host === 'index.docker.io';
   const server = hub ? hubKey : host;
-  const helper = config.credHelpers?.[server] ?? (hub ? config.credHelpers?.['docker.io'] : undefined) ?? config.credsStore;
+  const helper =
+    config.credHelpers?.[server] ?? (hub ? config.credHelpers?.['docker.io'] : undefined) ?? config.credsStore;
   if (typeof helper === 'string' && helper !== '') {
     const credentials = await askHelper(helper, server, signal);
     if (credentials !== undefined) return credentials;
@@ -76,7 +81,8 @@ function readEntry(path: string, server: string, entry: AuthEntry): Credentials 
   if (auth !== '') {
     const decoded = Buffer.from(auth, 'base64').toString('utf8');
     const colon = decoded.indexOf(':');
-    if (colon < 0) throw new HakoError('failed-precondition', `"${path}": auths."${server}".auth is not base64 of user:password`);
+    if (colon < 0)
+      throw new HakoError('failed-precondition', `"${path}": auths."${server}".auth is not base64 of user:password`);
     username = decoded.slice(0, colon);
     // Old versions of Docker padded with zeroes.
     password = decoded.slice(colon + 1).replace(/\0+$/, '');
@@ -87,7 +93,8 @@ function readEntry(path: string, server: string, entry: AuthEntry): Credentials 
 
 /** Asks `docker-credential-NAME get`, the protocol of docker/docker-credential-helpers. What it says is never shown. */
 async function askHelper(name: string, server: string, signal: AbortSignal): Promise<Credentials | undefined> {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name)) throw new HakoError('failed-precondition', `credential helper "${name}": not a name`);
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name))
+    throw new HakoError('failed-precondition', `credential helper "${name}": not a name`);
   const program = `docker-credential-${name}`;
   const { code, output } = await runHelper(program, server, signal);
   if (code !== 0) {
@@ -102,10 +109,16 @@ async function askHelper(name: string, server: string, signal: AbortSignal): Pro
   }
   const { Username: username, Secret: secret } = answer;
   if (typeof username !== 'string' || typeof secret !== 'string' || secret === '') return undefined;
-  return username === '<token>' ? { username: '', password: '', identityToken: secret } : { username, password: secret };
+  return username === '<token>'
+    ? { username: '', password: '', identityToken: secret }
+    : { username, password: secret };
 }
 
-function runHelper(program: string, server: string, signal: AbortSignal): Promise<{ code: number | null; output: string }> {
+function runHelper(
+  program: string,
+  server: string,
+  signal: AbortSignal,
+): Promise<{ code: number | null; output: string }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ code: number | null; output: string }>();
   const limit = AbortSignal.any([signal, AbortSignal.timeout(helperTimeout)]);
   // Its standard error is not ours to show either, so it goes nowhere.
@@ -119,9 +132,21 @@ function runHelper(program: string, server: string, signal: AbortSignal): Promis
   });
   child.once('error', (error: NodeJS.ErrnoException) => {
     if (signal.aborted) reject(signal.reason);
-    else if (limit.aborted) reject(new HakoError('unavailable', `credential helper "${program}": no answer within ${helperTimeout / 1000} seconds`));
-    else if (error.code === 'ENOENT') reject(new HakoError('unavailable', `credential helper "${program}": not installed, though config.json names it`));
-    else reject(new HakoError('unavailable', `credential helper "${program}": cannot be started: ${error.message}`, error));
+    else if (limit.aborted)
+      reject(
+        new HakoError(
+          'unavailable',
+          `credential helper "${program}": no answer within ${helperTimeout / 1000} seconds`,
+        ),
+      );
+    else if (error.code === 'ENOENT')
+      reject(
+        new HakoError('unavailable', `credential helper "${program}": not installed, though config.json names it`),
+      );
+    else
+      reject(
+        new HakoError('unavailable', `credential helper "${program}": cannot be started: ${error.message}`, error),
+      );
   });
   child.once('close', (code) => resolve({ code, output: Buffer.concat(chunks).toString('utf8') }));
   // A helper that does not read its input is its own fault.

@@ -21,7 +21,8 @@ export async function download(
   retries: RetryPolicy,
   signal: AbortSignal,
 ): Promise<AsyncIterable<Uint8Array>> {
-  if (offset > target.size) throw new HakoError('out-of-range', `blob "${target.digest}": offset ${offset} is past its ${target.size} bytes`);
+  if (offset > target.size)
+    throw new HakoError('out-of-range', `blob "${target.digest}": offset ${offset} is past its ${target.size} bytes`);
   if (offset === target.size) return nothing();
   const open = (at: number): Promise<Opened> => firstOf((client) => openAt(client, repository, target, at, signal));
   // The first answer is waited for, so that "not found" comes before the caller makes room for the bytes.
@@ -36,7 +37,13 @@ interface Opened {
   readonly skip: number;
 }
 
-async function openAt(client: EndpointClient, repository: string, target: Descriptor, offset: number, signal: AbortSignal): Promise<Opened> {
+async function openAt(
+  client: EndpointClient,
+  repository: string,
+  target: Descriptor,
+  offset: number,
+  signal: AbortSignal,
+): Promise<Opened> {
   const manifest = isManifestType(target.mediaType);
   const response = await client.ask(
     {
@@ -57,7 +64,10 @@ async function openAt(client: EndpointClient, repository: string, target: Descri
     const start = /^bytes (\d+)-/.exec(response.header('content-range') ?? '')?.[1];
     if (Number(start) === offset) return { host, response, skip: 0 };
     response.discard();
-    throw new HakoError('unavailable', `registry "${host}": asked for ${target.digest} from byte ${offset}, it answers with another range`);
+    throw new HakoError(
+      'unavailable',
+      `registry "${host}": asked for ${target.digest} from byte ${offset}, it answers with another range`,
+    );
   }
   throw await client.failure(response, `${manifest ? 'manifest' : 'blob'} "${target.digest}" of "${repository}"`);
 }
@@ -79,13 +89,19 @@ async function* read(
       for await (const chunk of trimmed(opened)) {
         received += chunk.length;
         if (received > target.size) {
-          throw new HakoError('data-loss', `registry "${host}": sends more than the ${target.size} bytes of "${target.digest}"`);
+          throw new HakoError(
+            'data-loss',
+            `registry "${host}": sends more than the ${target.size} bytes of "${target.digest}"`,
+          );
         }
         attempt = 1;
         yield chunk;
       }
       if (received === target.size) return;
-      throw new NetworkError(`registry "${host}": ended after ${received} of ${target.size} bytes of "${target.digest}"`, true);
+      throw new NetworkError(
+        `registry "${host}": ended after ${received} of ${target.size} bytes of "${target.digest}"`,
+        true,
+      );
     } catch (error) {
       // A registry that is being restarted refuses for a moment: in the middle of a download that is worth a wait.
       if (!(error instanceof NetworkError) || attempt >= retries.attempts) throw error;

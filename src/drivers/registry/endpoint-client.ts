@@ -52,7 +52,11 @@ export class EndpointClient {
   /** The answer, whatever its status, after logging in and after retries. */
   ask(question: Question, signal: AbortSignal): Promise<HttpResponse> {
     const { retries } = this.#parts;
-    return withRetries(question.once === true ? { ...retries, attempts: 1 } : retries, () => this.#askOnce(question, signal), signal);
+    return withRetries(
+      question.once === true ? { ...retries, attempts: 1 } : retries,
+      () => this.#askOnce(question, signal),
+      signal,
+    );
   }
 
   /** The error for `response`; reads what the registry says about it. */
@@ -105,7 +109,10 @@ export class EndpointClient {
   #askStranger(question: Question, url: URL, signal: AbortSignal): Promise<HttpResponse> {
     const { http, endpoint } = this.#parts;
     if (url.protocol !== 'https:' && (url.protocol !== 'http:' || this.#origin.startsWith('https:'))) {
-      throw new HakoError('unavailable', `registry "${endpoint.host}": sends uploads from TLS to "${url.protocol}//${url.host}": refused`);
+      throw new HakoError(
+        'unavailable',
+        `registry "${endpoint.host}": sends uploads from TLS to "${url.protocol}//${url.host}": refused`,
+      );
     }
     return http.send(
       {
@@ -123,7 +130,8 @@ export class EndpointClient {
     const { endpoint, repository, action } = this.#parts;
     const url = typeof to === 'string' ? new URL(`${endpoint.base}/${repository}/${to}`) : new URL(to);
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
-    if (typeof to === 'string' && endpoint.namespace !== undefined && action === 'pull') url.searchParams.set('ns', endpoint.namespace);
+    if (typeof to === 'string' && endpoint.namespace !== undefined && action === 'pull')
+      url.searchParams.set('ns', endpoint.namespace);
     return url;
   }
 

@@ -22,8 +22,8 @@ const certificateFaults: Readonly<Record<string, string>> = {
   CERT_UNTRUSTED: `certificate is not trusted: ${untrusted}`,
   CERT_SIGNATURE_FAILURE: `certificate has a wrong signature: ${untrusted}`,
   INVALID_CA: `certificate is signed by something that is no CA: ${untrusted}`,
-  CERT_HAS_EXPIRED: 'certificate has expired: renew it, or set this machine\'s clock right',
-  CERT_NOT_YET_VALID: 'certificate is not valid yet: set this machine\'s clock right',
+  CERT_HAS_EXPIRED: "certificate has expired: renew it, or set this machine's clock right",
+  CERT_NOT_YET_VALID: "certificate is not valid yet: set this machine's clock right",
   CERT_REVOKED: 'certificate is revoked',
 };
 
@@ -47,7 +47,11 @@ export function networkError(host: string, error: unknown): unknown {
   const certificate = certificateFaults[code];
   if (certificate !== undefined) return new NetworkError(`registry "${host}": ${certificate}`, false, error);
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return new NetworkError(`registry "${host}": certificate is for another name: ${altName(error.message)}`, false, error);
+    return new NetworkError(
+      `registry "${host}": certificate is for another name: ${altName(error.message)}`,
+      false,
+      error,
+    );
   }
   if (isTlsMismatch(error)) {
     const hint = `ask for plain HTTP, or write server = "http://${host}" into its hosts.toml`;
@@ -63,11 +67,14 @@ export function networkError(host: string, error: unknown): unknown {
 /** Whether a TLS handshake met a server that does not speak TLS. */
 export function isTlsMismatch(error: unknown): boolean {
   const code = String((error as NodeJS.ErrnoException | undefined)?.code ?? '');
-  return ['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG', 'ERR_SSL_HTTP_REQUEST', 'EPROTO'].includes(code);
+  return ['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG', 'ERR_SSL_HTTP_REQUEST', 'EPROTO'].includes(
+    code,
+  );
 }
 
 /** Node says `Host: h. is not in the cert's altnames: DNS:a, …`; the part after it helps. */
-const altName = (message: string): string => /altnames: (.*)$/s.exec(message)?.[1]?.slice(0, 200) ?? message.slice(0, 200);
+const altName = (message: string): string =>
+  /altnames: (.*)$/s.exec(message)?.[1]?.slice(0, 200) ?? message.slice(0, 200);
 
 /** What a failed request was about, for the message. */
 export interface Asked {
@@ -99,13 +106,19 @@ export function faultOf(body: string): RegistryFault | undefined {
 /** A registry's own words go to a terminal: one line, printable, not long. */
 const clean = (value: unknown): string =>
   // oxlint-disable-next-line no-control-regex
-  typeof value === 'string' ? value.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').trim().slice(0, 200) : '';
+  typeof value === 'string'
+    ? value
+        .replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
+        .trim()
+        .slice(0, 200)
+    : '';
 
 /** The error for an answer that is no success. */
 export function statusError(asked: Asked, status: number, body: string): HakoError {
   const fault = faultOf(body);
   // Proxies and servers that are no registry answer in words of their own; whole pages help nobody.
-  const words = fault === undefined && !body.trimStart().startsWith('<') ? [clean(body)] : [fault?.code, fault?.message];
+  const words =
+    fault === undefined && !body.trimStart().startsWith('<') ? [clean(body)] : [fault?.code, fault?.message];
   const said = words.map((word) => (word === undefined || word === '' ? '' : `: ${word}`)).join('');
   const [code, text] = verdict(asked, status, fault);
   return new HakoError(code, `registry "${asked.host}": ${text}${code === 'not-found' ? '' : said}`);

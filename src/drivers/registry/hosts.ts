@@ -38,8 +38,14 @@ export interface HostOverrides {
  * The format is containerd's (docs/hosts.md there); a directory with Docker's `*.crt`, `*.cert` and `*.key` alone serves,
  * too. Of the directories in `dirs` the first that knows the host wins; `_default` comes after all that name it.
  */
-export async function findEndpoints(domain: string, dirs: readonly string[], overrides: HostOverrides): Promise<Endpoint[]> {
-  const found = (await findDirectory(domain, dirs)) ?? [{ tls: plainTls, headers: {}, capabilities: [...capabilities] }];
+export async function findEndpoints(
+  domain: string,
+  dirs: readonly string[],
+  overrides: HostOverrides,
+): Promise<Endpoint[]> {
+  const found = (await findDirectory(domain, dirs)) ?? [
+    { tls: plainTls, headers: {}, capabilities: [...capabilities] },
+  ];
   return found.map((settings, at) => toEndpoint(domain, settings, at === found.length - 1, overrides));
 }
 
@@ -97,7 +103,8 @@ async function readDirectory(dir: string): Promise<HostSettings[] | undefined> {
 async function readOptional(path: string): Promise<string | undefined> {
   try {
     // Nobody writes a megabyte of hosts.
-    if ((await stat(path)).size > 1024 * 1024) throw new HakoError('failed-precondition', `"${path}": larger than 1 MiB`);
+    if ((await stat(path)).size > 1024 * 1024)
+      throw new HakoError('failed-precondition', `"${path}": larger than 1 MiB`);
     return await readFile(path, 'utf8');
   } catch (error) {
     if (isMissing(error)) return undefined;
@@ -105,7 +112,8 @@ async function readOptional(path: string): Promise<string | undefined> {
   }
 }
 
-const isMissing = (error: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
+const isMissing = (error: unknown): boolean =>
+  ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
 const unreadable = (path: string, error: unknown): HakoError =>
   new HakoError('failed-precondition', `"${path}": cannot be read: ${(error as Error).message}`, error);
 
@@ -134,20 +142,22 @@ async function readDockerCertificates(dir: string): Promise<HostSettings[] | und
 
 async function readPem(path: string): Promise<string> {
   const text = await readOptional(path);
-  if (text === undefined) throw new HakoError('failed-precondition', `"${path}": no such file, though the host's settings name it`);
+  if (text === undefined)
+    throw new HakoError('failed-precondition', `"${path}": no such file, though the host's settings name it`);
   if (!text.includes('-----BEGIN ')) throw new HakoError('failed-precondition', `"${path}": holds no PEM block`);
   return text;
 }
 
 type Table = Readonly<Record<string, unknown>>;
-const isTable = (value: unknown): value is Table => typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
+const isTable = (value: unknown): value is Table =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
 
 const hostKeys = ['capabilities', 'ca', 'client', 'skip_verify', 'header', 'override_path', 'dial_timeout'];
 
 async function parseHosts(file: string, text: string): Promise<HostSettings[]> {
   let root: Table;
   try {
-    root = parse(text) as Table;
+    root = parse(text);
   } catch (error) {
     throw new HakoError('failed-precondition', `"${file}": ${(error as Error).message.split('\n', 1)[0]}`, error);
   }
@@ -167,7 +177,13 @@ async function parseHosts(file: string, text: string): Promise<HostSettings[]> {
 
 type Wrong = (key: string, why: string) => HakoError;
 
-async function parseHost(file: string, at: string, address: string | undefined, table: Table, wrong: Wrong): Promise<HostSettings> {
+async function parseHost(
+  file: string,
+  at: string,
+  address: string | undefined,
+  table: Table,
+  wrong: Wrong,
+): Promise<HostSettings> {
   const key = (name: string): string => (at === '' ? name : `${at}.${name}`);
   for (const name of Object.keys(table)) {
     if (hostKeys.includes(name)) continue;
@@ -179,12 +195,17 @@ async function parseHost(file: string, at: string, address: string | undefined, 
   if (typeof skipVerify !== 'boolean') throw wrong(key('skip_verify'), 'must be true or false');
   if (typeof overridePath !== 'boolean') throw wrong(key('override_path'), 'must be true or false');
   const dialTimeout = typeof dial === 'string' ? parseDuration(dial) : undefined;
-  if (dial !== undefined && (dialTimeout === undefined || dialTimeout <= 0)) throw wrong(key('dial_timeout'), 'must be a time span such as "10s"');
+  if (dial !== undefined && (dialTimeout === undefined || dialTimeout <= 0))
+    throw wrong(key('dial_timeout'), 'must be a time span such as "10s"');
   return {
-    ...(address === undefined ? {} : { url: parseAddress(address, overridePath, (why) => wrong(at === '' ? 'server' : at, why)) }),
+    ...(address === undefined
+      ? {}
+      : { url: parseAddress(address, overridePath, (why) => wrong(at === '' ? 'server' : at, why)) }),
     capabilities: parseCapabilities(table['capabilities'], (why) => wrong(key('capabilities'), why)),
     tls: {
-      ca: await Promise.all(parseCa(table['ca'], (why) => wrong(key('ca'), why)).map((path) => readPem(beside(file, path)))),
+      ca: await Promise.all(
+        parseCa(table['ca'], (why) => wrong(key('ca'), why)).map((path) => readPem(beside(file, path))),
+      ),
       client: await Promise.all(
         parseClient(table['client'], (why) => wrong(key('client'), why)).map(async ([cert, privateKey]) => ({
           cert: await readPem(beside(file, cert)),
@@ -209,7 +230,8 @@ function parseAddress(address: string, overridePath: boolean, wrong: Refuse): st
   } catch {
     throw wrong(`"${address}" is no address: want http:// or https://, a host and perhaps a port and a path`);
   }
-  if (url.username !== '' || url.password !== '') throw wrong('credentials do not belong here: use the config.json of Docker');
+  if (url.username !== '' || url.password !== '')
+    throw wrong('credentials do not belong here: use the config.json of Docker');
   const path = url.pathname.replace(/\/+/g, '/').replace(/\/$/, '');
   const written = /^(?:https?:\/\/)?([^/?#]+)/i.exec(address)?.[1] ?? url.host;
   return `${url.protocol}//${written}${overridePath || path.endsWith('/v2') ? path : `${path}/v2`}`;
@@ -226,7 +248,8 @@ function parseCapabilities(value: unknown, wrong: Refuse): Capability[] {
   });
 }
 
-const isStrings = (value: unknown): value is string[] => Array.isArray(value) && value.every((one) => typeof one === 'string');
+const isStrings = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every((one) => typeof one === 'string');
 
 function parseCa(value: unknown, wrong: Refuse): string[] {
   if (value === undefined) return [];
@@ -256,7 +279,8 @@ function parseHeaders(value: unknown, wrong: Refuse): Record<string, string[]> {
       const values = typeof content === 'string' ? [content] : content;
       // Neither the value nor a part of it goes into the message: headers hold secrets.
       // oxlint-disable-next-line no-control-regex
-      if (!isStrings(values) || values.some((one) => /[^\t\x20-\x7e\x80-\xff]/.test(one))) throw wrong(`"${name}" must be text or a list of texts in one line each`);
+      if (!isStrings(values) || values.some((one) => /[^\t\x20-\x7e\x80-\xff]/.test(one)))
+        throw wrong(`"${name}" must be text or a list of texts in one line each`);
       return [name, values];
     }),
   );

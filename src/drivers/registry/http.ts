@@ -114,7 +114,10 @@ export class HttpClient implements Disposable {
       agent: this.#agent(request, secure),
       signal,
     });
-    const limits = watch(outgoing, secure, url.host, { ...this.#timeouts, dial: request.dialTimeout ?? this.#timeouts.dial });
+    const limits = watch(outgoing, secure, url.host, {
+      ...this.#timeouts,
+      dial: request.dialTimeout ?? this.#timeouts.dial,
+    });
     const answered = new Promise<http.IncomingMessage>((resolve, reject) => {
       outgoing.once('response', resolve);
       outgoing.once('error', reject);
@@ -175,16 +178,24 @@ function follow(request: HttpRequest, from: URL, location: string): HttpRequest 
     throw new HakoError('unavailable', `registry "${from.host}": redirects to an address that is none`);
   }
   if (url.protocol !== 'https:' && url.protocol !== 'http:') {
-    throw new HakoError('unavailable', `registry "${from.host}": redirects to "${url.protocol}", which is neither http nor https`);
+    throw new HakoError(
+      'unavailable',
+      `registry "${from.host}": redirects to "${url.protocol}", which is neither http nor https`,
+    );
   }
   if (from.protocol === 'https:' && url.protocol === 'http:') {
-    throw new HakoError('unavailable', `registry "${from.host}": redirects from TLS to plain HTTP at "${url.host}": refused`);
+    throw new HakoError(
+      'unavailable',
+      `registry "${from.host}": redirects from TLS to plain HTTP at "${url.host}": refused`,
+    );
   }
   // An address may carry a name and password of its own; node would send them, and errors might show them.
   url.username = '';
   url.password = '';
   if (url.origin === from.origin) return { ...request, url };
-  const headers = Object.fromEntries(Object.entries(request.headers).filter(([name]) => harmless.has(name.toLowerCase())));
+  const headers = Object.fromEntries(
+    Object.entries(request.headers).filter(([name]) => harmless.has(name.toLowerCase())),
+  );
   return { ...request, url, headers, tls: { ...request.tls, client: [] }, httpFallback: false };
 }
 
@@ -231,7 +242,12 @@ function watch(outgoing: http.ClientRequest, secure: boolean, host: string, time
 }
 
 /** Sends the body. Rejects when the body cannot be read; otherwise the answer ends the wait. */
-async function transmit(outgoing: http.ClientRequest, body: HttpRequest['body'], limits: Limits, left: { answered: boolean }): Promise<never> {
+async function transmit(
+  outgoing: http.ClientRequest,
+  body: HttpRequest['body'],
+  limits: Limits,
+  left: { answered: boolean },
+): Promise<never> {
   if (typeof body === 'function') {
     for await (const chunk of body()) {
       // An answer before the end of the body is a refusal: the rest is not wanted.
@@ -286,7 +302,10 @@ class Incoming implements HttpResponse {
   async *body(): AsyncIterable<Uint8Array> {
     const message = this.#message;
     const { host } = this.url;
-    const silent = new NetworkError(`registry "${host}": sent nothing for ${Math.round(this.#idle / 1000)} seconds`, true);
+    const silent = new NetworkError(
+      `registry "${host}": sent nothing for ${Math.round(this.#idle / 1000)} seconds`,
+      true,
+    );
     // Only the other side's silence counts, not the time that our reader takes.
     let waiting = true;
     const timer = setTimeout(() => (waiting ? message.destroy(silent) : timer.refresh()), this.#idle);
@@ -332,7 +351,12 @@ let trusted: readonly string[] | undefined;
 function trustedAuthorities(): readonly string[] {
   if (trusted === undefined) {
     const system = tls.getCACertificates('system');
-    trusted = [...new Set([...(system.length > 0 ? system : tls.getCACertificates('bundled')), ...tls.getCACertificates('extra')])];
+    trusted = [
+      ...new Set([
+        ...(system.length > 0 ? system : tls.getCACertificates('bundled')),
+        ...tls.getCACertificates('extra'),
+      ]),
+    ];
   }
   return trusted;
 }
@@ -345,6 +369,10 @@ function secureOptions({ ca, client, skipVerify }: TlsSettings): https.AgentOpti
     });
     return { secureContext, rejectUnauthorized: !skipVerify };
   } catch (error) {
-    throw new HakoError('failed-precondition', `a certificate or key of hosts.toml cannot be read: ${(error as Error).message}`, error);
+    throw new HakoError(
+      'failed-precondition',
+      `a certificate or key of hosts.toml cannot be read: ${(error as Error).message}`,
+      error,
+    );
   }
 }

@@ -105,8 +105,16 @@ export class RegistryClient implements Registry, Disposable {
   }
 
   /** All hosts that may do what is needed, to be tried in order. A mirror's failure is logged, the last host's is thrown. */
-  async #hosts(name: Reference, options: RegistryOptions, need: Capability, action: 'pull' | 'push', signal: AbortSignal): Promise<FirstOf> {
-    const endpoints = (await findEndpoints(name.domain, this.#configDirs, options)).filter(({ capabilities }) => capabilities.includes(need));
+  async #hosts(
+    name: Reference,
+    options: RegistryOptions,
+    need: Capability,
+    action: 'pull' | 'push',
+    signal: AbortSignal,
+  ): Promise<FirstOf> {
+    const endpoints = (await findEndpoints(name.domain, this.#configDirs, options)).filter(({ capabilities }) =>
+      capabilities.includes(need),
+    );
     if (endpoints.length === 0) throw this.#nobody(name.domain, need);
     const clients = endpoints.map((endpoint, at) => {
       // Where another host can be asked, nobody waits long for this one.
@@ -121,7 +129,11 @@ export class RegistryClient implements Registry, Disposable {
           signal.throwIfAborted();
           if (at === clients.length - 1) throw error;
           const fields = { host: client.endpoint.host, code: codeOf(error), error: messageOf(error) };
-          this.#logger.log(fields.code === 'not-found' ? 'debug' : 'warn', 'mirror cannot serve, asking the next host', fields);
+          this.#logger.log(
+            fields.code === 'not-found' ? 'debug' : 'warn',
+            'mirror cannot serve, asking the next host',
+            fields,
+          );
         }
       }
       throw this.#nobody(name.domain, need);
@@ -129,7 +141,12 @@ export class RegistryClient implements Registry, Disposable {
   }
 
   /** The first host that takes pushes: an image must not end up in halves at two. */
-  async #pushHost(name: Reference, options: RegistryOptions, from: string | undefined, signal: AbortSignal): Promise<EndpointClient> {
+  async #pushHost(
+    name: Reference,
+    options: RegistryOptions,
+    from: string | undefined,
+    signal: AbortSignal,
+  ): Promise<EndpointClient> {
     signal.throwIfAborted();
     const endpoints = await findEndpoints(name.domain, this.#configDirs, options);
     const endpoint = endpoints.find(({ capabilities }) => capabilities.includes('push'));
@@ -138,10 +155,20 @@ export class RegistryClient implements Registry, Disposable {
   }
 
   #nobody(domain: string, need: Capability): HakoError {
-    return new HakoError('failed-precondition', `registry "${domain}": its hosts.toml names no host with the capability "${need}"`);
+    return new HakoError(
+      'failed-precondition',
+      `registry "${domain}": its hosts.toml names no host with the capability "${need}"`,
+    );
   }
 
-  #client(endpoint: Endpoint, name: Reference, options: RegistryOptions, action: 'pull' | 'push', from: string | undefined, attempts = this.#retries.attempts): EndpointClient {
+  #client(
+    endpoint: Endpoint,
+    name: Reference,
+    options: RegistryOptions,
+    action: 'pull' | 'push',
+    from: string | undefined,
+    attempts = this.#retries.attempts,
+  ): EndpointClient {
     return new EndpointClient({
       http: this.#http,
       authorizer: this.#authorizer,
@@ -155,9 +182,15 @@ export class RegistryClient implements Registry, Disposable {
   }
 
   /** A login that came with the request is for the registry that was named, not for whoever mirrors it. */
-  async #credentials(endpoint: Endpoint, domain: string, options: RegistryOptions, signal: AbortSignal): Promise<Credentials | undefined> {
+  async #credentials(
+    endpoint: Endpoint,
+    domain: string,
+    options: RegistryOptions,
+    signal: AbortSignal,
+  ): Promise<Credentials | undefined> {
     const given = options.credentials;
-    if (endpoint.upstream && given !== undefined && (given.username !== '' || given.identityToken !== undefined)) return given;
+    if (endpoint.upstream && given !== undefined && (given.username !== '' || given.identityToken !== undefined))
+      return given;
     const host = endpoint.upstream ? domain : endpoint.host;
     const known = this.#logins.get(host);
     if (known !== undefined && known.until > Date.now()) return known.credentials;
@@ -190,7 +223,11 @@ function shown({ domain, path, tag, digest }: Reference): string {
 }
 
 function checkManifestSize(host: string, what: string, size: number): void {
-  if (size > maxManifest) throw new HakoError('resource-exhausted', `registry "${host}": manifest "${what}" has ${size} bytes, the limit is ${maxManifest}`);
+  if (size > maxManifest)
+    throw new HakoError(
+      'resource-exhausted',
+      `registry "${host}": manifest "${what}" has ${size} bytes, the limit is ${maxManifest}`,
+    );
 }
 
 function checkType(host: string, name: Reference, mediaType: string): void {
@@ -221,7 +258,10 @@ function checkDigest(host: string, name: Reference, digest: string, told: string
     throw new HakoError('data-loss', `registry "${host}": gives image "${shown(name)}" a digest that is none`, error);
   }
   if (told !== undefined && told.split(':', 1)[0] === digest.split(':', 1)[0] && told !== digest) {
-    throw new HakoError('data-loss', `registry "${host}": asked for image "${formatReference(name)}", it answers with ${told}`);
+    throw new HakoError(
+      'data-loss',
+      `registry "${host}": asked for image "${formatReference(name)}", it answers with ${told}`,
+    );
   }
 }
 
@@ -238,7 +278,10 @@ async function describeBody(host: string, name: Reference, response: HttpRespons
   const header = (response.header('content-type') ?? '').split(';', 1)[0]?.trim() ?? '';
   const mediaType = isManifestType(header) || isSchema1(header) ? header : manifestTypeOf(bytes.toString('utf8'));
   if (mediaType === undefined || (!isManifestType(mediaType) && !isSchema1(mediaType))) {
-    throw new HakoError('failed-precondition', `registry "${host}": image "${shown(name)}" has a manifest of type "${mediaType ?? header}", which is no image`);
+    throw new HakoError(
+      'failed-precondition',
+      `registry "${host}": image "${shown(name)}" has a manifest of type "${mediaType ?? header}", which is no image`,
+    );
   }
   checkType(host, name, mediaType);
   // In the thread pool: the event loop does not hash.

@@ -49,9 +49,18 @@ export async function uploadBlob(
 }
 
 /** Opens an upload session and gives its address, or finds that the blob could be had from `from`. */
-async function begin(client: EndpointClient, target: Descriptor, from: string | undefined, what: string, signal: AbortSignal): Promise<URL | 'mounted'> {
+async function begin(
+  client: EndpointClient,
+  target: Descriptor,
+  from: string | undefined,
+  what: string,
+  signal: AbortSignal,
+): Promise<URL | 'mounted'> {
   const query = from === undefined ? {} : { mount: target.digest, from };
-  let response = await client.ask({ method: 'POST', to: 'blobs/uploads/', query, headers: { 'content-length': '0' } }, signal);
+  let response = await client.ask(
+    { method: 'POST', to: 'blobs/uploads/', query, headers: { 'content-length': '0' } },
+    signal,
+  );
   if (from !== undefined && response.status === 201) {
     response.discard();
     return 'mounted';
@@ -91,7 +100,10 @@ export async function uploadManifest(
   response.discard();
   const digest = response.header('docker-content-digest');
   if (digest !== undefined && digest !== target.digest) {
-    throw new HakoError('data-loss', `registry "${client.endpoint.host}": stored manifest "${name}" as ${digest}, sent was ${target.digest}`);
+    throw new HakoError(
+      'data-loss',
+      `registry "${client.endpoint.host}": stored manifest "${name}" as ${digest}, sent was ${target.digest}`,
+    );
   }
   return target.digest;
 }
