@@ -44,9 +44,8 @@ export async function inTurn(sides: readonly Side[], rounds: number): Promise<Sa
       const time = await side.run();
       if (round >= 0) times.get(side.name)!.push(time);
     }
-    process.stderr.write(round < 0 ? '' : `\r${round + 1}/${rounds} `);
+    if (process.stderr.isTTY && round >= 0) process.stderr.write(`\r${round + 1}/${rounds}\r`);
   }
-  process.stderr.write('\r');
   return [...times].map(([side, all]) => ({ side, times: all }));
 }
 

@@ -1,7 +1,6 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import { startDaemon, type PrivateDaemon } from '../../scripts/lib/daemon.mjs';
 import { Guests } from './guests.ts';
 import { busyboxImage, pushImage } from './images.ts';
@@ -15,29 +14,39 @@ export interface Harbour {
   readonly guests: Guests;
 }
 
-/** What has an `after`: a test's context, or the module `node:test` for a whole file. */
-export type Afterwards = Pick<TestContext, 'after'> | { after(done: () => Promise<void>): void };
-
 /**
- * Starts a daemon in a directory of its own, and ends it after the test or file. The test fails when something had to
- * be removed by force then: containers, shims and mounts must go when they are told to.
+ * Starts a daemon in a directory of its own. `undo` ends it, and fails when something had to be removed by force then:
+ * containers, shims and mounts must go when they are told to.
  */
-export async function openHarbour(afterwards: Afterwards, options: { config?: string } = {}): Promise<Harbour> {
+export async function openHarbour(undo: AsyncDisposableStack, options: { config?: string } = {}): Promise<Harbour> {
+  if (elsewhere !== undefined) return stranger(elsewhere);
   const dir = mkdtempSync(join(tmpdir(), 'hd-'));
   const daemon = await startDaemon({ dir, ...options });
-  afterwards.after(async () => {
+  undo.defer(async () => {
     const left = await daemon.end();
     if (left.length > 0) throw new Error(`left behind in ${dir}:\n${left.join('\n')}\nthe daemon's log:\n${lastLines(daemon.log())}`);
   });
   return { daemon, guests: new Guests(daemon) };
 }
 
-/** A registry with `busybox:latest` in it, for as long as the test or file runs. */
-export async function openRegistry(afterwards: Afterwards): Promise<RunningRegistry & { readonly busybox: string }> {
+/** A registry with `busybox:latest` in it, until `undo`. */
+export async function openRegistry(undo: AsyncDisposableStack): Promise<RunningRegistry & { readonly busybox: string }> {
   const registry = await startRegistry();
-  afterwards.after(() => registry.stop());
+  undo.defer(() => registry.stop());
   await pushImage(registry.url, 'busybox', 'latest', busyboxImage());
   return Object.assign(registry, { busybox: `${registry.host}/busybox:latest` });
+}
+
+/** HAKO_TEST_ADDRESS tries the tests of `ctr` against a containerd that runs already: a test that fails there is wrong. */
+export const elsewhere = process.env['HAKO_TEST_ADDRESS'];
+
+function stranger(address: string): Harbour {
+  const refuse = (): never => {
+    throw new Error('the daemon at HAKO_TEST_ADDRESS is not ours to start or stop');
+  };
+  const daemon = { dir: tmpdir(), root: '', state: '', address, dockerAddress: '/none', configFile: '', pid: undefined };
+  const calls = { configure: refuse, log: () => '', start: refuse, stop: refuse, kill: refuse, end: refuse };
+  return { daemon: { ...daemon, ...calls }, guests: new Guests({ address, dockerAddress: '/none', dir: tmpdir() }) };
 }
 
 const lastLines = (text: string): string => text.trimEnd().split('\n').slice(-40).join('\n');

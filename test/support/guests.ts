@@ -14,6 +14,8 @@ export interface Outcome {
 export interface GuestOptions {
   /** Written to its standard input, which then ends; without it there is none. */
   readonly input?: string;
+  /** Keeps standard input open, for the test to write to `child.stdin`. */
+  readonly keepInput?: boolean;
   readonly env?: Readonly<Record<string, string>>;
   /** Milliseconds after which it is killed, so that a hanging test says where it hangs. */
   readonly timeout?: number;
@@ -64,7 +66,7 @@ export class Guests {
     const { command, env } = this.#command(guest);
     const line = `stty cols 80 rows 24; exec ${[...command, ...args].map(quote).join(' ')}`;
     // script(1) gives its child a terminal, and passes on its exit code with -e.
-    return begin(['script', '-qefc', line, '/dev/null'], { ...options, env: { ...env, ...options?.env, SHELL: '/bin/sh' } }, true);
+    return begin(['script', '-qefc', line, '/dev/null'], { ...options, keepInput: true, env: { ...env, ...options?.env, SHELL: '/bin/sh' } });
   }
 
   #command(guest: Guest): { command: string[]; env: Record<string, string> } {
@@ -88,11 +90,11 @@ export type Guest = 'ctr' | 'docker' | 'hako' | 'hakoctl';
 
 const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 
-function begin([program, ...args]: string[], options: GuestOptions, keepStdin = false): Running {
+function begin([program, ...args]: string[], options: GuestOptions): Running {
   const env: NodeJS.ProcessEnv = { ...process.env, ...options.env };
   // An empty value says: not there at all.
   for (const [key, value] of Object.entries(env)) if (value === '') delete env[key];
-  const withInput = keepStdin || options.input !== undefined;
+  const withInput = options.keepInput === true || options.input !== undefined;
   const child = spawn(program!, args, { stdio: [withInput ? 'pipe' : 'ignore', 'pipe', 'pipe'], env });
   // A program that ends before it has read everything is no failure of the test.
   child.stdin?.on('error', () => undefined);
