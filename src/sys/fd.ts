@@ -7,6 +7,7 @@ const writeCall = libc('int64_t write(int fd, void *buffer, size_t size)');
 const pipe2Call = libc('int pipe2(int *ends, int flags)');
 const mkfifoCall = libc('int mkfifo(const char *path, unsigned int mode)');
 const fcntlCall = libc('int fcntl(int fd, int command, int argument)');
+const ioctlCall = libc('int ioctl(int fd, unsigned long request, void *argument)');
 const fallocateCall = libc('int fallocate(int fd, int mode, int64_t offset, int64_t size)');
 
 export const O_RDONLY = 0;
@@ -73,4 +74,17 @@ export function setCloexec(fd: number): void {
 export function punch(fd: number, size: number): boolean {
   const KEEP_SIZE_PUNCH_HOLE = 3;
   return fallocateCall(fd, KEEP_SIZE_PUNCH_HOLE, 0, size) === 0;
+}
+
+/** How many bytes wait in a pipe (FIONREAD); 0 when that cannot be told. */
+export function pendingBytes(fd: number): number {
+  const FIONREAD = 0x541b;
+  const count = new Int32Array(1);
+  return ioctlCall(fd, FIONREAD, count) === -1 ? 0 : count[0]!;
+}
+
+/** A second descriptor of the same open file. */
+export function duplicate(fd: number): number {
+  const F_DUPFD_CLOEXEC = 1030;
+  return check(fcntlCall(fd, F_DUPFD_CLOEXEC, 3), 'fcntl', String(fd));
 }

@@ -1,0 +1,241 @@
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { AnySchema, timestampDate, type Timestamp } from '@bufbuild/protobuf/wkt';
+import path from 'node:path';
+import { codeOf, HakoError } from '#base/errors.ts';
+import type { Logger } from '#base/log.ts';
+import type { Any } from '#core/any.ts';
+import type { CreateTask, Exit, ProcessRef, ProcessState, Runtime, Stdio, TaskStatus } from '#core/runtime.ts';
+import { OptionsSchema, ProcessDetailsSchema } from '#proto/gen/containerd/runc/v1/options_pb.ts';
+import { Task, type StateResponse } from '#proto/gen/containerd/task/v3/task_pb.ts';
+import { Status } from '#proto/gen/containerd/types/task/task_pb.ts';
+import type { TtrpcOptions, TtrpcService } from '#wire/ttrpc-client.ts';
+import { Bundles } from './bundles.ts';
+import { ShimConnection } from './shim-connection.ts';
+
+export interface ShimRuntimeOptions {
+  /** The daemon's state directory, absolute. */
+  readonly state: string;
+  /** Program and first arguments of `hako-shim`. */
+  readonly shimCommand: readonly [string, ...string[]];
+  readonly logger: Logger;
+  /** OCI runtime of containers that name none; `runc` when left out. */
+  readonly defaultBinary?: string;
+}
+
+type Client = TtrpcService<typeof Task>;
+
+const statuses: Readonly<Record<Status, TaskStatus>> = {
+  [Status.UNKNOWN]: 'unknown',
+  [Status.CREATED]: 'created',
+  [Status.RUNNING]: 'running',
+  [Status.STOPPED]: 'stopped',
+  [Status.PAUSED]: 'paused',
+  [Status.PAUSING]: 'pausing',
+};
+
+/** How long a force in `discard` may take to end a container, in milliseconds. */
+const dying = 10_000;
+
+const dateOf = (timestamp: Timestamp | undefined): Date => (timestamp === undefined ? new Date(0) : timestampDate(timestamp));
+
+/** Makes containers through our own shim, one for all of them, which is started when the first is asked for. */
+export class ShimRuntime implements Runtime {
+  readonly #options: ShimRuntimeOptions;
+  readonly #bundles: Bundles;
+  readonly #connection: ShimConnection;
+
+  constructor(options: ShimRuntimeOptions) {
+    this.#options = options;
+    this.#bundles = new Bundles(options.state);
+    this.#connection = new ShimConnection(options);
+  }
+
+  /** Starts keeper and shim, so that the first container need not wait for them. */
+  async prewarm(signal: AbortSignal): Promise<void> {
+    await this.#connection.get(signal);
+  }
+
+  /** Lets go of the shim, which goes on serving its containers. */
+  close(): void {
+    this.#connection.close();
+  }
+
+  async #call<T>(namespace: string, signal: AbortSignal, body: (client: Client, options: TtrpcOptions) => Promise<T>): Promise<T> {
+    const connection = await this.#connection.get(signal);
+    return await body(connection.service(Task), { signal, metadata: { 'containerd-namespace-ttrpc': namespace } });
+  }
+
+  /** Asks again when the shim dies while it is asked: for questions and changes that may be repeated. */
+  async #repeat<T>(namespace: string, signal: AbortSignal, body: (client: Client, options: TtrpcOptions) => Promise<T>): Promise<T> {
+    for (;;) {
+      const connection = await this.#connection.get(signal);
+      try {
+        return await body(connection.service(Task), { signal, metadata: { 'containerd-namespace-ttrpc': namespace } });
+      } catch (error) {
+        if (codeOf(error) !== 'unavailable' || !connection.isClosed || signal.aborted) throw error;
+      }
+    }
+  }
+
+  async create(request: CreateTask, signal: AbortSignal): Promise<{ pid: number }> {
+    const { namespace, id, spec, rootfs, stdio, log } = request;
+    const extras = log === undefined ? {} : { log: log.path };
+    const options = this.#runtimeOptions(request.runtime);
+    const bundle = await this.#bundles.create(namespace, id, spec, extras);
+    await using undo = new AsyncDisposableStack();
+    undo.defer(() => this.#bundles.remove(namespace, id));
+    // From here on the shim may have begun: a caller who leaves must not leave half a container.
+    const { pid } = await this.#call(namespace, signal, (client, call) => {
+      const mounts = rootfs.map((mount) => ({ ...mount, target: mount.target ?? '', options: [...mount.options] }));
+      const creating = client.create({ id, bundle, rootfs: mounts, ...stdio, options }, { ...call, signal: AbortSignal.timeout(120_000) });
+      return creating.catch((error: unknown) => this.#notCreated(namespace, id, error));
+    });
+    undo.move();
+    if (signal.aborted) {
+      await this.discard(namespace, id, AbortSignal.timeout(dying));
+      signal.throwIfAborted();
+    }
+    return { pid };
+  }
+
+  /** The shim undoes a failed creation itself; one that died in the middle is followed by one that does. */
+  async #notCreated(namespace: string, id: string, error: unknown): Promise<never> {
+    if (codeOf(error) === 'unavailable' || codeOf(error) === 'deadline-exceeded') {
+      await this.discard(namespace, id, AbortSignal.timeout(dying));
+    }
+    throw error;
+  }
+
+  /** containerd.runc.v1.Options as they came, with the binary that the runtime's name stands for. */
+  #runtimeOptions(runtime: CreateTask['runtime']): { typeUrl: string; value: Uint8Array } {
+    const { name, options } = runtime;
+    const known = options !== undefined && options.typeUrl.endsWith(OptionsSchema.typeName);
+    if (options !== undefined && !known && options.value.length > 0) {
+      this.#options.logger.log('warn', 'runtime options of an unknown type are passed over', { type: options.typeUrl });
+    }
+    const parsed = known ? fromBinary(OptionsSchema, options.value) : create(OptionsSchema);
+    if (parsed.binaryName === '') parsed.binaryName = binaryOf(name) ?? this.#options.defaultBinary ?? 'runc';
+    return { typeUrl: OptionsSchema.typeName, value: toBinary(OptionsSchema, parsed) };
+  }
+
+  async exec(ref: ProcessRef, request: { spec: Uint8Array; stdio: Stdio }, signal: AbortSignal): Promise<void> {
+    const spec = create(AnySchema, { typeUrl: 'types.containerd.io/opencontainers/runtime-spec/1/Process', value: request.spec });
+    await this.#call(ref.namespace, signal, (client, call) => client.exec({ id: ref.id, execId: ref.execId, ...request.stdio, spec }, call));
+  }
+
+  async start(ref: ProcessRef, signal: AbortSignal): Promise<{ pid: number }> {
+    try {
+      return await this.#call(ref.namespace, signal, (client, call) => client.start({ id: ref.id, execId: ref.execId }, call));
+    } catch (error) {
+      if (codeOf(error) !== 'unavailable') throw error;
+      // The shim died over it. Its successor knows how far it came.
+      const state = await this.state(ref, signal);
+      if (state.status !== 'created') return { pid: state.pid };
+      return await this.#call(ref.namespace, signal, (client, call) => client.start({ id: ref.id, execId: ref.execId }, call));
+    }
+  }
+
+  async state(ref: ProcessRef, signal: AbortSignal): Promise<ProcessState> {
+    const state = await this.#repeat(ref.namespace, signal, (client, call) => client.state({ id: ref.id, execId: ref.execId }, call));
+    return stateOf(state);
+  }
+
+  async wait(ref: ProcessRef, signal: AbortSignal): Promise<Exit> {
+    return await this.#repeat(ref.namespace, signal, async (client, call) => {
+      const { pid } = await client.state({ id: ref.id, execId: ref.execId }, call);
+      const { exitStatus, exitedAt } = await client.wait({ id: ref.id, execId: ref.execId }, call);
+      return { pid, status: exitStatus, at: dateOf(exitedAt) };
+    });
+  }
+
+  async kill(ref: ProcessRef, request: { signal: number; all: boolean }, signal: AbortSignal): Promise<void> {
+    await this.#repeat(ref.namespace, signal, (client, call) => client.kill({ id: ref.id, execId: ref.execId, ...request }, call));
+  }
+
+  async remove(ref: ProcessRef, signal: AbortSignal): Promise<Exit> {
+    const { pid, exitStatus, exitedAt } = await this.#repeat(ref.namespace, signal, (client, call) => client.delete({ id: ref.id, execId: ref.execId }, call));
+    if (ref.execId === '') await this.#bundles.remove(ref.namespace, ref.id);
+    return { pid, status: exitStatus, at: dateOf(exitedAt) };
+  }
+
+  async resize(ref: ProcessRef, size: { width: number; height: number }, signal: AbortSignal): Promise<void> {
+    await this.#repeat(ref.namespace, signal, (client, call) => client.resizePty({ id: ref.id, execId: ref.execId, ...size }, call));
+  }
+
+  async closeStdin(ref: ProcessRef, signal: AbortSignal): Promise<void> {
+    await this.#repeat(ref.namespace, signal, (client, call) => client.closeIO({ id: ref.id, execId: ref.execId, stdin: true }, call));
+  }
+
+  async pids(ref: ProcessRef, signal: AbortSignal): Promise<{ pid: number; execId?: string }[]> {
+    const { processes } = await this.#repeat(ref.namespace, signal, (client, call) => client.pids({ id: ref.id }, call));
+    return processes.map(({ pid, info }) => {
+      const execId = info === undefined ? '' : fromBinary(ProcessDetailsSchema, info.value).execId;
+      return { pid, ...(execId === '' ? {} : { execId }) };
+    });
+  }
+
+  async pause(ref: ProcessRef, signal: AbortSignal): Promise<void> {
+    await this.#call(ref.namespace, signal, (client, call) => client.pause({ id: ref.id }, call));
+  }
+
+  async resume(ref: ProcessRef, signal: AbortSignal): Promise<void> {
+    await this.#call(ref.namespace, signal, (client, call) => client.resume({ id: ref.id }, call));
+  }
+
+  async stats(ref: ProcessRef, signal: AbortSignal): Promise<Any> {
+    const { stats } = await this.#repeat(ref.namespace, signal, (client, call) => client.stats({ id: ref.id }, call));
+    if (stats === undefined) throw new HakoError('unavailable', `task "${ref.id}": the shim gave no statistics`);
+    return { typeUrl: stats.typeUrl, value: stats.value };
+  }
+
+  async update(ref: ProcessRef, resources: Any, signal: AbortSignal): Promise<void> {
+    await this.#call(ref.namespace, signal, (client, call) => client.update({ id: ref.id, resources: create(AnySchema, resources) }, call));
+  }
+
+  async list(_signal: AbortSignal): Promise<{ namespace: string; id: string }[]> {
+    // The shim knows no task without a bundle: the record that it goes by lies in it.
+    return await this.#bundles.list();
+  }
+
+  async discard(namespace: string, id: string, signal: AbortSignal): Promise<void> {
+    const ref = { namespace, id, execId: '' };
+    const known = (await this.#bundles.list()).some((bundle) => bundle.namespace === namespace && bundle.id === id);
+    if (!known) return;
+    try {
+      const { status } = await this.state(ref, signal);
+      if (status !== 'stopped' && status !== 'created') {
+        await this.kill(ref, { signal: 9, all: false }, signal).catch(unlessEnded);
+        await this.wait(ref, signal);
+      }
+      await this.remove(ref, signal);
+    } catch (error) {
+      if (codeOf(error) !== 'not-found') throw error;
+      // A bundle that no shim has taken up holds no process: the shim removes what was half made before it answers.
+      await this.#bundles.remove(namespace, id);
+    }
+  }
+
+  spool(namespace: string, id: string): { stdout: string; stderr: string } {
+    const bundle = this.#bundles.path(namespace, id);
+    return { stdout: path.join(bundle, 'stdout'), stderr: path.join(bundle, 'stderr') };
+  }
+}
+
+/** A process that has ended already is what a kill was for. */
+function unlessEnded(error: unknown): void {
+  if (codeOf(error) !== 'not-found') throw error;
+}
+
+/** `crun` of `crun` or `io.containerd.crun.v2`; undefined for the default runtime. */
+function binaryOf(name: string): string | undefined {
+  if (path.isAbsolute(name)) return name;
+  const word = /^io\.containerd\.([^.]+)\.v\d+$/.exec(name)?.[1] ?? name;
+  return word === '' || word === 'runc' ? undefined : word;
+}
+
+function stateOf(state: StateResponse): ProcessState {
+  const { pid, stdin, stdout, stderr, terminal, bundle } = state;
+  const status = statuses[state.status] ?? 'unknown';
+  const exit = { pid, status: state.exitStatus, at: dateOf(state.exitedAt) };
+  return { pid, status, bundle, stdio: { stdin, stdout, stderr, terminal }, ...(status === 'stopped' ? { exit } : {}) };
+}

@@ -1,0 +1,129 @@
+import { spawn } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { HakoError } from '#base/errors.ts';
+import { withSoftFileLimit } from '#sys/process.ts';
+import { runtimeError } from './runtime-error.ts';
+
+/** Which OCI runtime makes a container, and how. Kept in the bundle for the next shim. */
+export interface RuntimeChoice {
+  readonly binary: string;
+  /** Its state directory (`--root`). */
+  readonly root: string;
+  readonly systemdCgroup: boolean;
+  readonly noPivotRoot: boolean;
+  readonly noNewKeyring: boolean;
+  /** Run it where /sys/fs/cgroup/unified is not seen: see `needsHiddenUnified`. */
+  readonly hideUnified: boolean;
+}
+
+/** Standard streams that a child gets; the numbers are ours. */
+export type ChildStdio = readonly [stdin: number | 'ignore', stdout: number | 'ignore', stderr: number | 'ignore'];
+const none: ChildStdio = ['ignore', 'ignore', 'ignore'];
+
+/** The environment of a runtime: nothing of ours, but what it needs to find its own tools. */
+const environment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
+
+/** The soft limit of open files that Node raised for itself; what it was, is told by whoever started us. */
+const softFileLimit = Number(process.env['HAKO_SOFT_NOFILE'] ?? 1024);
+
+/** crun up to at least 1.8 refuses a host whose version 1 tree has a version 2 one beside it. */
+export const needsHiddenUnified = (binary: string): boolean =>
+  path.basename(binary).startsWith('crun') && /^\S+ \/sys\/fs\/cgroup\/unified cgroup2 /m.test(readFileSync('/proc/self/mounts', 'latin1'));
+
+/** Calls an OCI runtime's command line for one container. */
+export class OciRuntime {
+  readonly #choice: RuntimeChoice;
+  readonly #id: string;
+  readonly #bundle: string;
+
+  constructor(choice: RuntimeChoice, id: string, bundle: string) {
+    this.#choice = choice;
+    this.#id = id;
+    this.#bundle = bundle;
+  }
+
+  /** Makes the container, its first process waiting to be started. Gives the process's pid. */
+  async create(options: { stdio: ChildStdio; consoleSocket?: string }): Promise<number> {
+    const pidFile = path.join(this.#bundle, 'init.pid');
+    const { noPivotRoot, noNewKeyring } = this.#choice;
+    const parameters = ['create', '--bundle', this.#bundle, '--pid-file', pidFile];
+    if (options.consoleSocket !== undefined) parameters.push('--console-socket', options.consoleSocket);
+    if (noPivotRoot) parameters.push('--no-pivot');
+    if (noNewKeyring) parameters.push('--no-new-keyring');
+    await this.#run([...parameters, this.#id], options.stdio);
+    return readPid(pidFile);
+  }
+
+  async start(): Promise<void> {
+    await this.#run(['start', this.#id]);
+  }
+
+  /** Starts a further process, described by a file. Gives its pid. */
+  async exec(options: { specFile: string; pidFile: string; stdio: ChildStdio; consoleSocket?: string }): Promise<number> {
+    const parameters = ['exec', '--process', options.specFile, '--detach', '--pid-file', options.pidFile];
+    if (options.consoleSocket !== undefined) parameters.push('--console-socket', options.consoleSocket);
+    await this.#run([...parameters, this.#id], options.stdio);
+    return readPid(options.pidFile);
+  }
+
+  async delete(force: boolean): Promise<void> {
+    await this.#run(['delete', ...(force ? ['--force'] : []), this.#id]).catch((error: unknown) => {
+      // Deleted before, by a shim that did not live to write it down.
+      if (!(error instanceof HakoError && /does not exist/.test(error.message))) throw error;
+    });
+  }
+
+  async pause(): Promise<void> {
+    await this.#run(['pause', this.#id]);
+  }
+
+  async resume(): Promise<void> {
+    await this.#run(['resume', this.#id]);
+  }
+
+  /** `file` holds linux.resources of the OCI spec. */
+  async update(file: string): Promise<void> {
+    await this.#run(['update', '--resources', file, this.#id]);
+  }
+
+  async #run(parameters: readonly string[], stdio: ChildStdio = none): Promise<void> {
+    const { binary, root, systemdCgroup, hideUnified } = this.#choice;
+    // One log for each call, or calls side by side would read each other's errors.
+    const log = path.join(this.#bundle, `runtime-${parameters[0]}-${calls++}.log`);
+    const all = ['--root', root, '--log', log, '--log-format', 'json', ...(systemdCgroup ? ['--systemd-cgroup'] : []), ...parameters];
+    const command: [string, string[]] = hideUnified
+      ? ['unshare', ['--mount', 'sh', '-c', 'umount /sys/fs/cgroup/unified && exec "$0" "$@"', binary, ...all]]
+      : [binary, all];
+    try {
+      const ended = await run(command[0], command[1], this.#bundle, stdio);
+      if (ended.code !== 0) throw runtimeError({ ...ended, binary, verb: parameters[0]!, log: readLog(log) });
+    } finally {
+      rmSync(log, { force: true });
+    }
+  }
+}
+
+let calls = 0;
+
+/** Starts a program as a fresh one of the system's would be: libuv resets signals and masks, we the file limit. */
+function run(program: string, parameters: readonly string[], cwd: string, stdio: ChildStdio): Promise<{ code: number | null; signal: string | null }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ code: number | null; signal: string | null }>();
+  const child = withSoftFileLimit(softFileLimit, () => spawn(program, parameters, { cwd, env: environment, stdio: [...stdio] }));
+  child.on('error', (error: NodeJS.ErrnoException) => {
+    const what = error.code === 'ENOENT' ? 'not found; install it, or name another in the runtime options' : error.message;
+    reject(new HakoError('failed-precondition', `OCI runtime "${program}": ${what}`, error));
+  });
+  child.on('exit', (code, signal) => resolve({ code, signal }));
+  return promise;
+}
+
+const readPid = (file: string): number => Number(readFileSync(file, 'utf8'));
+
+function readLog(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,275 @@
+import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { messageOf } from '#base/errors.ts';
+import { EPOLLIN, EPOLLOUT } from '#sys/epoll.ts';
+import { closeFd, punch } from '#sys/fd.ts';
+import { splice, type OffsetFile } from '#sys/splice.ts';
+import { pieceEnd, record, timestamp, type JsonLog } from './json-log.ts';
+import type { OutputPlan, Sink } from './messages.ts';
+import type { Reactor } from './reactor.ts';
+
+/** What stays readable behind every reader, for those who attach late. */
+const window = 1024 * 1024;
+/** What a client that comes back gets of what it missed. */
+const backlog = 64 * 1024;
+/** A client that reads, but lags by more than this, slows the container down: memory is not endless. */
+const farthestLag = 64 * 1024 * 1024;
+
+const chunk = 1024 * 1024;
+const scratch = Buffer.allocUnsafe(256 * 1024);
+
+/** Moves one stream of a process: FIFO to spool, spool to log and to the client's FIFO. */
+export class Output {
+  readonly #reactor: Reactor;
+  readonly #plan: OutputPlan;
+  readonly #offsets: OffsetFile;
+  readonly #log: JsonLog | undefined;
+  readonly #number: 0 | 1;
+  readonly #spool: number;
+  readonly #onSinkClosed: () => void;
+  /** Slots in the offset file: the spool's length, what the sink has, what was given back. */
+  readonly #slots: { readonly length: number; readonly sink: number; readonly freed: number };
+  #source: number | undefined;
+  #sink: Sink | undefined;
+  #sinkWaits: 'no' | 'writable' | 'reader' = 'no';
+  #wasConnected = false;
+  #pending: Buffer = Buffer.alloc(0);
+  #scanned: number;
+  #paused = false;
+  #closed = false;
+
+  constructor(parts: {
+    reactor: Reactor;
+    plan: OutputPlan;
+    offsets: OffsetFile;
+    log: JsonLog | undefined;
+    onSinkClosed: () => void;
+  }) {
+    const { reactor, plan, offsets, log } = parts;
+    this.#reactor = reactor;
+    this.#plan = plan;
+    this.#offsets = offsets;
+    this.#log = log;
+    this.#onSinkClosed = parts.onSinkClosed;
+    this.#number = plan.stream === 'stdout' ? 0 : 1;
+    const base = this.#number * 4;
+    this.#slots = { length: base, sink: base + 1, freed: base + 2 };
+    this.#spool = openSync(plan.spool, 'r+');
+    // The file is the truth: the offset is stored by the same splice(2), but a pump may have died before its first.
+    offsets.set(this.#slots.length, fstatSync(this.#spool).size);
+    this.#scanned = log?.covered[this.#number] ?? 0;
+    this.#source = plan.source;
+    this.#sink = plan.sink;
+    reactor.add(plan.source, EPOLLIN, (events) => this.#onSource(events));
+    this.#consume();
+  }
+
+  /** True once the source has ended and everything is in the spool and in the log. */
+  get ended(): boolean {
+    return this.#source === undefined;
+  }
+
+  /** True while a client is still owed bytes. */
+  get owes(): boolean {
+    return this.#sink !== undefined;
+  }
+
+  get #length(): number {
+    return this.#offsets.get(this.#slots.length);
+  }
+
+  /** Takes what is there. Never blocks. */
+  pump(): void {
+    if (this.#source !== undefined) this.#onSource(0);
+  }
+
+  #onSource(events: number): void {
+    if (this.#source === undefined) return;
+    for (;;) {
+      const got = splice(this.#source, null, this.#spool, this.#offsets.pointer(this.#slots.length), chunk);
+      if (got === 'EAGAIN') break;
+      if (got === 0) {
+        // Nothing and no writer: the end, if the kernel says that there was one (EPOLLHUP).
+        if ((events & ~EPOLLIN) !== 0) this.#endSource();
+        break;
+      }
+      if (typeof got === 'string') {
+        this.#reactor.warn(`spool "${this.#plan.spool}" takes no more (${got}); the container waits`);
+        this.#pause(1000);
+        break;
+      }
+      this.#consume();
+      if (this.#lags()) {
+        this.#pause(0);
+        break;
+      }
+    }
+    this.#consume();
+  }
+
+  #lags(): boolean {
+    return this.#sinkWaits === 'writable' && this.#length - this.#offsets.get(this.#slots.sink) > farthestLag;
+  }
+
+  /** Stops reading; the container blocks when its pipe is full. Goes on after `retry` ms, or when the client has caught up. */
+  #pause(retry: number): void {
+    if (this.#paused || this.#source === undefined) return;
+    this.#paused = true;
+    this.#reactor.remove(this.#source);
+    if (retry > 0) this.#reactor.later(retry, () => this.#resume());
+  }
+
+  #resume(): void {
+    if (!this.#paused || this.#source === undefined) return;
+    this.#paused = false;
+    this.#reactor.add(this.#source, EPOLLIN, (events) => this.#onSource(events));
+  }
+
+  #endSource(): void {
+    if (this.#source === undefined) return;
+    if (!this.#paused) this.#reactor.remove(this.#source);
+    closeFd(this.#source);
+    this.#source = undefined;
+    this.#format(true);
+    this.#feed();
+    // The last reader left before the end: nobody is owed anything.
+    if (this.#sinkWaits === 'reader' && this.#wasConnected) this.closeSink();
+  }
+
+  #consume(): void {
+    this.#format(false);
+    this.#feed();
+    this.#giveBack();
+  }
+
+  /** Formats whole lines from the spool; with `all` also the last one without a newline. */
+  #format(all: boolean): void {
+    if (this.#log === undefined || this.#closed) return;
+    const length = this.#length;
+    try {
+      while (this.#scanned < length) {
+        const got = readSync(this.#spool, scratch, 0, Math.min(scratch.length, length - this.#scanned), this.#scanned);
+        if (got === 0) break;
+        const bytes = Buffer.concat([this.#pending, scratch.subarray(0, got)]);
+        this.#append(bytes, this.#scanned + got);
+      }
+      if (all && this.#pending.length > 0) {
+        this.#log.append(record(this.#pending, this.#plan.stream, timestamp()), this.#number, this.#scanned);
+        this.#pending = Buffer.alloc(0);
+      }
+    } catch (error) {
+      this.#reactor.warn(`log of "${this.#plan.spool}" cannot be written, trying again: ${messageOf(error)}`);
+      this.#pending = Buffer.alloc(0);
+      this.#scanned = this.#log.covered[this.#number];
+      this.#reactor.later(1000, () => this.#format(all));
+    }
+  }
+
+  /** `bytes` are all that is not in the log yet, up to the offset `end`. */
+  #append(bytes: Buffer, end: number): void {
+    const time = timestamp();
+    let records = '';
+    let from = 0;
+    for (let to = pieceEnd(bytes, 0); to !== -1; to = pieceEnd(bytes, from)) {
+      records += record(bytes.subarray(from, to), this.#plan.stream, time);
+      from = to;
+    }
+    const rest = bytes.length - from;
+    if (records !== '') this.#log!.append(records, this.#number, end - rest);
+    this.#scanned = end;
+    this.#pending = Buffer.from(bytes.subarray(from));
+  }
+
+  /** Gives the client what it has not had; it may be slow, gone, or not there yet. */
+  #feed(): void {
+    const sink = this.#sink;
+    if (sink === undefined || this.#sinkWaits !== 'no') return;
+    if (sink.kind === 'file') return this.#feedFile(sink);
+    const { sink: slot } = this.#slots;
+    while (this.#offsets.get(slot) < this.#length) {
+      const got = splice(this.#spool, this.#offsets.pointer(slot), sink.fd, null, this.#length - this.#offsets.get(slot));
+      if (got === 'EAGAIN') return this.#waitForRoom(sink);
+      if (typeof got === 'string') return this.#waitForReader(sink);
+      if (got === 0) break;
+      this.#wasConnected = true;
+    }
+    if (this.#source === undefined) this.closeSink();
+  }
+
+  #feedFile(sink: Sink): void {
+    const { sink: slot } = this.#slots;
+    try {
+      for (let at = this.#offsets.get(slot); at < this.#length; this.#offsets.set(slot, at)) {
+        const got = readSync(this.#spool, scratch, 0, Math.min(scratch.length, this.#length - at), at);
+        for (let done = 0; done < got;) done += writeSync(sink.fd, scratch, done, got - done);
+        at += got;
+      }
+    } catch (error) {
+      this.#reactor.warn(`output file "${sink.path}" cannot be written: ${messageOf(error)}`);
+      this.closeSink();
+      return;
+    }
+    if (this.#source === undefined) this.closeSink();
+  }
+
+  #waitForRoom(sink: Sink): void {
+    this.#sinkWaits = 'writable';
+    this.#wasConnected = true;
+    this.#reactor.add(sink.fd, EPOLLOUT, () => {
+      this.#reactor.remove(sink.fd);
+      this.#sinkWaits = 'no';
+      this.#feed();
+      if (!this.#lags()) this.#resume();
+      this.#giveBack();
+    });
+  }
+
+  /** Nobody reads the FIFO. Whoever opens it wakes us; after the end only one who never came is waited for. */
+  #waitForReader(sink: Sink): void {
+    if (this.#source === undefined && this.#wasConnected) return this.closeSink();
+    this.#sinkWaits = 'reader';
+    this.#reactor.onOpen(sink.path, sink.fd, () => {
+      if (this.#sink !== sink || this.#sinkWaits !== 'reader') return;
+      this.#sinkWaits = 'no';
+      const { sink: slot } = this.#slots;
+      if (this.#wasConnected) this.#offsets.set(slot, Math.max(this.#offsets.get(slot), this.#length - backlog));
+      this.#feed();
+    });
+  }
+
+  /** Gives disk back that everyone has had, but for the last of it. */
+  #giveBack(): void {
+    const { sink: slot, freed } = this.#slots;
+    let had = this.#length - window;
+    if (this.#log !== undefined) had = Math.min(had, this.#log.covered[this.#number]);
+    if (this.#sink !== undefined) {
+      if (this.#sinkWaits === 'reader' && this.#offsets.get(slot) < had) this.#offsets.set(slot, this.#length - backlog);
+      had = Math.min(had, this.#offsets.get(slot));
+    }
+    if (had - this.#offsets.get(freed) < window) return;
+    if (punch(this.#spool, had)) this.#offsets.set(freed, had);
+  }
+
+  closeSink(): void {
+    const sink = this.#sink;
+    if (sink === undefined) return;
+    this.#sink = undefined;
+    if (this.#sinkWaits === 'writable') this.#reactor.remove(sink.fd);
+    if (this.#sinkWaits === 'reader') this.#reactor.forgetOpen(sink.fd);
+    closeFd(sink.fd);
+    this.#onSinkClosed();
+  }
+
+  /** Ends the source even if somebody still could write, after taking what is there. */
+  stop(): void {
+    this.pump();
+    this.#endSource();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.stop();
+    this.closeSink();
+    this.#closed = true;
+    closeSync(this.#spool);
+  }
+}

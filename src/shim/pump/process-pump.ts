@@ -1,0 +1,137 @@
+import { EPOLLIN } from '#sys/epoll.ts';
+import { closeFd } from '#sys/fd.ts';
+import { OffsetFile, splice } from '#sys/splice.ts';
+import { Input } from './input.ts';
+import { JsonLog } from './json-log.ts';
+import type { FromPump, ProcessPlan } from './messages.ts';
+import { Output } from './output.ts';
+import type { Reactor } from './reactor.ts';
+
+/** Moves everything that one process reads and writes. */
+export class ProcessPump {
+  readonly #reactor: Reactor;
+  readonly #offsets: OffsetFile;
+  readonly #log: JsonLog | undefined;
+  readonly #outputs: Output[] = [];
+  readonly #input: Input | undefined;
+  #terminal: { readonly master: number; readonly fifo: number } | undefined;
+  /** Who waits for the outputs to end. */
+  readonly #drains = new Set<() => void>();
+  #onSinks: (() => void) | undefined;
+
+  constructor(reactor: Reactor, plan: ProcessPlan, post: (message: FromPump) => void) {
+    this.#reactor = reactor;
+    this.#offsets = new OffsetFile(plan.offsets);
+    this.#log = plan.log === undefined ? undefined : new JsonLog(plan.log, this.#offsets);
+    for (const output of plan.outputs) {
+      const onSinkClosed = (): void => {
+        post({ type: 'sink-closed', key: plan.key, stream: output.stream });
+        this.#onSinks?.();
+      };
+      this.#outputs.push(new Output({ reactor: this.#watching(), plan: output, offsets: this.#offsets, log: this.#log, onSinkClosed }));
+    }
+    if (plan.input !== undefined) {
+      this.#input = new Input(reactor, plan.input, () => post({ type: 'input-closed', key: plan.key }));
+    }
+    if (plan.terminal !== undefined) {
+      this.#terminal = plan.terminal;
+      reactor.add(plan.terminal.master, EPOLLIN, () => this.#onTerminal());
+    }
+  }
+
+  /** The reactor as the outputs see it: after each of their events it is looked whether all have ended. */
+  #watching(): Reactor {
+    const reactor = this.#reactor;
+    const proxy: Pick<Reactor, 'add' | 'remove' | 'later' | 'onOpen' | 'forgetOpen' | 'warn'> = {
+      add: (fd, events, handler) =>
+        reactor.add(fd, events, (got) => {
+          handler(got);
+          this.#settle();
+        }),
+      remove: (fd) => reactor.remove(fd),
+      later: (milliseconds, callback) => reactor.later(milliseconds, callback),
+      onOpen: (path, fd, callback) => reactor.onOpen(path, fd, callback),
+      forgetOpen: (fd) => reactor.forgetOpen(fd),
+      warn: (message) => reactor.warn(message),
+    };
+    return proxy as Reactor;
+  }
+
+  #onTerminal(): void {
+    const terminal = this.#terminal;
+    if (terminal === undefined) return;
+    const got = splice(terminal.master, null, terminal.fifo, null, 64 * 1024);
+    this.#outputs[0]?.pump();
+    // EIO is how a pty says that its last other side is closed.
+    if (got === 0 || (typeof got === 'string' && got !== 'EAGAIN')) this.#endTerminal();
+  }
+
+  #endTerminal(): void {
+    const terminal = this.#terminal;
+    if (terminal === undefined) return;
+    this.#terminal = undefined;
+    this.#reactor.remove(terminal.master);
+    closeFd(terminal.master);
+    // The FIFO's reader sees the end now and settles by it.
+    closeFd(terminal.fifo);
+  }
+
+  #settle(): void {
+    if (!this.#outputs.every((output) => output.ended)) return;
+    const drains = [...this.#drains];
+    this.#drains.clear();
+    for (const done of drains) done();
+  }
+
+  /** Calls `done` when all output is in the spool and the log, or after `grace` ms when somebody keeps the pipe open. */
+  drain(grace: number, done: () => void): void {
+    for (const output of this.#outputs) output.pump();
+    const cancel = this.#reactor.later(grace, () => {
+      if (!this.#drains.delete(settled)) return;
+      for (const output of this.#outputs) output.pump();
+      done();
+    });
+    const settled = (): void => {
+      cancel();
+      done();
+    };
+    this.#drains.add(settled);
+    this.#settle();
+  }
+
+  closeInput(done: () => void): void {
+    if (this.#input === undefined) done();
+    else this.#input.finish(done);
+  }
+
+  /** Ends everything but what clients are still owed; that for so many milliseconds more. */
+  leave(lingering: number, gone: () => void): void {
+    this.#input?.close();
+    if (this.#terminal !== undefined) {
+      this.#onTerminal();
+      this.#endTerminal();
+    }
+    for (const output of this.#outputs) output.stop();
+    const finish = (): void => {
+      this.#onSinks = undefined;
+      cancel();
+      this.close();
+      gone();
+    };
+    const cancel = this.#reactor.later(lingering, finish);
+    this.#onSinks = (): void => {
+      if (!this.#outputs.some((output) => output.owes)) finish();
+    };
+    this.#onSinks();
+  }
+
+  close(): void {
+    this.#onSinks = undefined;
+    this.#input?.close();
+    this.#endTerminal();
+    for (const output of this.#outputs) output.close();
+    this.#log?.close();
+    this.#offsets.close();
+    this.#settle();
+  }
+}
