@@ -16,7 +16,7 @@ export interface NetworkRequest {
 export interface PortMapping {
   /** '' is every address of the host. */
   readonly hostIp: string;
-  /** Chosen by whoever asks: 0 is refused. */
+  /** 0 in a request leaves the choice to the driver. */
   readonly hostPort: number;
   readonly containerPort: number;
   readonly protocol: 'tcp' | 'udp' | 'sctp';

@@ -13,6 +13,8 @@ export interface StreamReader {
   readonly data: AsyncIterable<Uint8Array>;
   /** The process's side has been opened: from now on the last writer's close ends `data`. */
   connected(): void;
+  /** Reads on into nothing until the end: who writes must not be stopped by a reader that lost interest. */
+  discard(): void;
   /** Stops reading now; `data` ends. Idempotent. */
   close(): void;
 }
@@ -26,9 +28,14 @@ export interface Streams {
   /** Opens for reading, at once, writer or not. */
   openReader(path: string): StreamReader;
   /**
-   * Bytes of a growing file from `offset` on (a negative one counts from the end), as they come. Opens the file before
+   * Bytes of a growing file from `offset` on (`end`: only what comes from now on), as they come. Opens the file before
    * it returns, so that removing it later takes nothing away. Ends at the end of the file once `finished` has settled,
    * and with the signal. A file that does not exist is empty, and is waited for until `finished`.
    */
-  follow(path: string, offset: number, finished: Promise<unknown>, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
+  follow(
+    path: string,
+    offset: number | 'end',
+    finished: Promise<unknown>,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array>>;
 }

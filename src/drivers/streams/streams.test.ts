@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { closeSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, unlinkSync, write, writeSync } from 'node:fs';
 import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -55,6 +55,27 @@ test('a reader that came first ends with the last writer, not before the first',
   assert.equal(await text, 'hello');
 });
 
+test('a reader that lost interest reads on, so that the writer is neither stopped nor killed', async () => {
+  await using place = await scratch();
+  const fifo = path.join(place.dir, 'stdout');
+  await streams.createFifo(fifo);
+  const reader = streams.openReader(fifo);
+  const fd = openSync(fifo, 'a');
+  reader.connected();
+  writeSync(fd, 'first');
+  for await (const chunk of reader.data) {
+    assert.equal(Buffer.from(chunk).toString(), 'first');
+    break;
+  }
+  reader.discard();
+  // More than a pipe holds: without a reader this would never come back.
+  await new Promise<void>((resolve, reject) =>
+    write(fd, Buffer.alloc(1 << 20), (error) => (error === null ? resolve() : reject(error))),
+  );
+  closeSync(fd);
+  reader.close();
+});
+
 test('closing a reader ends its data', async () => {
   await using place = await scratch();
   const fifo = path.join(place.dir, 'stdout');
@@ -96,7 +117,11 @@ test('following from the end leaves out what was there', async () => {
   await using place = await scratch();
   const file = path.join(place.dir, 'spool');
   await writeFile(file, 'old');
-  assert.equal(await textOf(await streams.follow(file, -1, Promise.resolve(), never)), 'd');
+  const finished = Promise.withResolvers<void>();
+  const text = textOf(await streams.follow(file, 'end', finished.promise, never));
+  await appendFile(file, 'new');
+  finished.resolve();
+  assert.equal(await text, 'new');
 });
 
 test('a file that comes later is followed from its beginning', async () => {

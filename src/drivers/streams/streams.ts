@@ -31,9 +31,10 @@ export class StreamDriver implements Streams {
     return new FifoReader(fifo);
   }
 
-  async follow(file: string, offset: number, finished: Promise<unknown>, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+  async follow(file: string, offset: number | 'end', finished: Promise<unknown>, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
     const handle = await openIfThere(file);
-    return followFile(file, handle, offset, finished, signal);
+    const begin = offset !== 'end' ? offset : handle === undefined ? 0 : fstatSync(handle.fd).size;
+    return followFile(file, handle, begin, finished, signal);
   }
 }
 
@@ -86,6 +87,7 @@ class FifoReader implements StreamReader {
   /** A writer of our own keeps the end from coming before the process has opened its side. */
   #keeper: number | undefined;
   readonly #socket: Socket;
+  #discarding = false;
   readonly data: AsyncIterable<Uint8Array>;
 
   constructor(fifo: string) {
@@ -96,15 +98,32 @@ class FifoReader implements StreamReader {
     this.data = this.#read();
   }
 
+  /** By hand, since `for await` would close the pipe when its reader leaves. */
   async *#read(): AsyncIterable<Uint8Array> {
-    try {
-      for await (const chunk of this.#socket) yield chunk as Uint8Array;
-    } catch (error) {
-      // close() in the middle of a read is an end like any other.
-      if (!(error instanceof Error) || !('code' in error) || error.code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
-    } finally {
-      this.close();
+    while (!this.#discarding) {
+      const chunk = this.#socket.read() as Uint8Array | null;
+      if (chunk !== null) yield chunk;
+      else if (this.#socket.readableEnded || this.#socket.destroyed) return;
+      else await this.#news();
     }
+  }
+
+  #news(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const events = ['readable', 'end', 'close'] as const;
+    const wake = (): void => {
+      for (const event of events) this.#socket.off(event, wake);
+      resolve();
+    };
+    for (const event of events) this.#socket.on(event, wake);
+    return promise;
+  }
+
+  discard(): void {
+    if (this.#discarding) return;
+    this.#discarding = true;
+    this.#socket.removeAllListeners('readable');
+    this.#socket.resume();
   }
 
   connected(): void {
@@ -151,7 +170,7 @@ async function* followFile(
   let watcher: FSWatcher | undefined;
   let nap = shortestNap;
   try {
-    let position = handle === undefined || offset >= 0 ? Math.max(offset, 0) : Math.max(0, fstatSync(handle.fd).size + offset);
+    let position = offset;
     while (!signal.aborted) {
       // Asked before reading: what was written before the end is then surely read.
       const last = done;

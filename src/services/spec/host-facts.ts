@@ -1,5 +1,6 @@
 import { readFileSync, statfsSync } from 'node:fs';
 import os from 'node:os';
+import { hostPlatform } from '#base/platforms.ts';
 import { capabilitiesOfMask } from './capabilities.ts';
 
 /** What a spec must know about the machine and the daemon that will start it. */
@@ -17,15 +18,15 @@ export interface HostFacts {
 }
 
 const CGROUP2_SUPER_MAGIC = 0x63677270;
-const goArchitectures: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', ppc64: 'ppc64le' };
 
-export const goArchitecture = (): string => goArchitectures[process.arch] ?? process.arch;
+
+
 
 export function hostFacts(): HostFacts {
   const mask = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
   const [major = 0, minor = 0] = os.release().split('.').map((part) => Number.parseInt(part, 10));
   return {
-    architecture: goArchitecture(),
+    architecture: hostPlatform().architecture,
     cgroupVersion: statfsSync('/sys/fs/cgroup').type === CGROUP2_SUPER_MAGIC ? 2 : 1,
     capabilities: capabilitiesOfMask(BigInt(`0x${mask}`)),
     oomScoreAdj: Number(readFileSync('/proc/self/oom_score_adj', 'utf8').trim()),

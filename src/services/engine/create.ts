@@ -1,0 +1,179 @@
+import { randomBytes } from 'node:crypto';
+import { cleanupSignal, type Call } from '#base/call.ts';
+import { codeOf, HakoError, messageOf } from '#base/errors.ts';
+import { formatPlatform } from '#base/platforms.ts';
+import type { Labels } from '#core/any.ts';
+import type { Mount } from '#core/mounts.ts';
+import { hostDevices, requestedDevices } from '../spec/devices.ts';
+import { dockerSpec } from '../spec/docker-spec.ts';
+import type { OciSpec } from '../spec/types.ts';
+import { lookUpUser, type User } from '../spec/users.ts';
+import { checkHostConfig, commandOf, mergeImage, networkModeOf, readConfig, type ContainerConfig } from './config.ts';
+import type { ContainerRequest } from './engine.ts';
+import { flagOf, objectOf, textOf, textsOf, type Json } from './fields.ts';
+import { removeFiles, writeFiles } from './files.ts';
+import type { EngineHouse } from './house.ts';
+import { findImage, type FoundImage } from './image-model.ts';
+import { ociMount, planMounts, realizeMounts } from './mounts.ts';
+import { checkName, reserveGeneratedName, reserveName } from './names.ts';
+import { checkPorts } from './ports.ts';
+import { encodeRecord, recordKey, type DockerRecord } from './record.ts';
+import { resolve } from './resolve.ts';
+import { parseSignal } from './signals.ts';
+
+export const specType = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
+
+const runtimes: Readonly<Record<string, string>> = { crun: 'io.containerd.crun.v2', 'io.containerd.crun.v2': 'io.containerd.crun.v2' };
+
+/** Makes a container out of an image: name, snapshot, spec, files and row, or nothing of them. */
+export async function create(
+  house: EngineHouse,
+  given: Call,
+  name: string,
+  request: ContainerRequest,
+): Promise<{ id: string; warnings: string[] }> {
+  const wanted = readConfig(request);
+  const hostConfig = objectOf(request, 'HostConfig');
+  const networkingConfig = objectOf(request, 'NetworkingConfig');
+  const checked = name === '' ? '' : checkName(name);
+  const warnings = checkHostConfig(hostConfig);
+  const found = await findImage(house, given, wanted.Image, textOf(request, 'Platform'));
+  const id = randomBytes(32).toString('hex');
+  const config = completeConfig(mergeImage(wanted, found.model.config.config ?? {}), id, hostConfig);
+  commandOf(config);
+  if (config.StopSignal !== undefined) parseSignal(config.StopSignal);
+  checkPorts(hostConfig, config);
+  checkNetwork(house, given, hostConfig);
+
+  await using undo = new AsyncDisposableStack();
+  const call = await leased(house, given, undo);
+  const taken = checked === '' ? reserveGeneratedName(house, call, id) : checked;
+  if (checked !== '') reserveName(house, call, checked, id);
+  undo.defer(() => house.ledger.names.release(call.namespace, taken));
+  const record = await build(house, call, { id, found, config, hostConfig, networkingConfig, warnings, name: taken }, undo);
+  await house.containers.create(call, record);
+  // Point of no return: the row holds all of it now.
+  undo.move();
+  if (given.lease === undefined) await dropLease(house, call);
+  return { id, warnings };
+}
+
+interface Draft {
+  readonly id: string;
+  readonly name: string;
+  readonly found: FoundImage;
+  readonly config: ContainerConfig;
+  readonly hostConfig: Json;
+  readonly networkingConfig: Json;
+  readonly warnings: string[];
+}
+
+type NewContainer = Parameters<EngineHouse['containers']['create']>[1];
+
+/** Everything of a container but its row. */
+async function build(house: EngineHouse, call: Call, draft: Draft, undo: AsyncDisposableStack): Promise<NewContainer> {
+  const { id, found, config, hostConfig, networkingConfig, warnings } = draft;
+  const plans = planMounts(house, config, hostConfig);
+  const { mounts, snapshotter } = await prepareSnapshot(house, call, id, found, undo);
+  const user = await userOf(house, mounts, config.User, textsOf(hostConfig, 'GroupAdd'), call.signal);
+  await realizeMounts(house, plans, mounts, call.signal);
+  const record: DockerRecord = {
+    version: 1,
+    namespace: call.namespace,
+    created: new Date().toISOString(),
+    imageId: found.model.id,
+    platform: formatPlatform({ os: found.model.config.os ?? 'linux', architecture: found.model.config.architecture ?? house.facts.architecture }),
+    config,
+    hostConfig,
+    networkingConfig,
+    mounts: plans.map(({ point }) => point),
+  };
+  undo.defer(() => removeFiles(house, call.namespace, id));
+  const files = await writeFiles(house, { namespace: call.namespace, id }, record, []);
+  const devices = flagOf(hostConfig, 'Privileged') ? await hostDevices() : await requestedDevices(hostConfig);
+  const built = dockerSpec({
+    namespace: call.namespace,
+    id,
+    config,
+    hostConfig,
+    user,
+    devices,
+    mounts: plans.map(ociMount),
+    files,
+    host: house.facts,
+  });
+  warnings.push(...built.warnings);
+  return {
+    id,
+    image: found.image.name,
+    labels: keptLabels(config.Labels, { 'nerdctl/name': draft.name, 'containerd.io/restart.explicitly-stopped': '' }),
+    spec: { typeUrl: specType, value: encodeSpec(built.spec) },
+    runtime: { name: runtimes[textOf(hostConfig, 'Runtime')] ?? 'io.containerd.runc.v2' },
+    snapshotter,
+    snapshotKey: id,
+    sandbox: '',
+    extensions: { [recordKey]: encodeRecord(record) },
+  };
+}
+
+export const encodeSpec = (spec: OciSpec): Uint8Array => Buffer.from(JSON.stringify(spec));
+
+/** Docker's own values for what nobody gave. */
+function completeConfig(config: ContainerConfig, id: string, hostConfig: Json): ContainerConfig {
+  const shared = networkModeOf(hostConfig).kind === 'host' && textOf(hostConfig, 'UTSMode') === 'host';
+  return { ...config, Hostname: config.Hostname === '' && !shared ? id.slice(0, 12) : config.Hostname };
+}
+
+/** Labels that are too long for containerd's clients stay in the record, where Docker's find them. */
+function keptLabels(labels: Labels, ours: Labels): Labels {
+  const fits = Object.entries(labels).filter(([key, value]) => key !== '' && Buffer.byteLength(key) + Buffer.byteLength(value) <= 4096);
+  return Object.fromEntries([...fits, ...Object.entries(ours).filter(([, value]) => value !== '')]);
+}
+
+function checkNetwork(house: EngineHouse, call: Call, hostConfig: Json): void {
+  const mode = networkModeOf(hostConfig);
+  if (mode.kind === 'container') resolve(house, call, mode.ref);
+  if (mode.kind === 'network' && mode.name !== 'bridge') throw new HakoError('not-found', `network ${mode.name} not found`);
+}
+
+/** Holds what is made until the row does, against a garbage collection in between. */
+async function leased(house: EngineHouse, call: Call, undo: AsyncDisposableStack): Promise<Call> {
+  if (call.lease !== undefined) return call;
+  const expires = new Date(Date.now() + 3600_000).toISOString();
+  const lease = await house.leases.create(call, '', { 'containerd.io/gc.expire': expires });
+  undo.defer(() => house.leases.delete({ ...call, signal: cleanupSignal() }, lease.id, { sync: false }));
+  return { ...call, lease: lease.id };
+}
+
+async function dropLease(house: EngineHouse, call: Call): Promise<void> {
+  if (call.lease === undefined) return;
+  try {
+    await house.leases.delete({ namespace: call.namespace, signal: cleanupSignal() }, call.lease, { sync: false });
+  } catch (error) {
+    // It expires by itself.
+    if (codeOf(error) !== 'not-found') house.logger.log('warn', 'a lease was not dropped', { lease: call.lease, error: messageOf(error) });
+  }
+}
+
+async function prepareSnapshot(
+  house: EngineHouse,
+  call: Call,
+  id: string,
+  found: FoundImage,
+  undo: AsyncDisposableStack,
+): Promise<{ mounts: readonly Mount[]; snapshotter: string }> {
+  const snapshotter = house.defaultSnapshotter;
+  const mounts = await house.snapshots.prepare(call, snapshotter, id, found.model.chainId, {}).catch((error: unknown) => {
+    if (codeOf(error) !== 'not-found') throw error;
+    const hint = `image "${found.image.name}" is not unpacked for snapshotter "${snapshotter}": pull it again`;
+    throw new HakoError('failed-precondition', hint, error);
+  });
+  undo.defer(() => house.snapshots.remove({ namespace: call.namespace, signal: cleanupSignal() }, snapshotter, id));
+  return { mounts, snapshotter };
+}
+
+async function userOf(house: EngineHouse, rootfs: readonly Mount[], user: string, groups: readonly string[], signal: AbortSignal): Promise<User> {
+  const [passwd, group] = await house.rootfs.readFiles(rootfs, ['/etc/passwd', '/etc/group'], signal);
+  const text = (bytes: Uint8Array | undefined): string | undefined => (bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8'));
+  return lookUpUser(user, text(passwd), text(group), groups);
+}
