@@ -33,7 +33,7 @@ export class Sqlite {
 
   /** Runs statements that give no rows and take no values (schema, pragmas). */
   script(sql: string): void {
-    this.#db.exec(sql);
+    guarded(() => this.#db.exec(sql));
   }
 
   /** Changes rows and tells how many. */
@@ -47,11 +47,11 @@ export class Sqlite {
   }
 
   get(sql: string, ...values: readonly Value[]): Row | undefined {
-    return this.#prepare(sql).get(...(values as SQLInputValue[])) as Row | undefined;
+    return guarded(() => this.#prepare(sql).get(...(values as SQLInputValue[])) as Row | undefined);
   }
 
   all(sql: string, ...values: readonly Value[]): Row[] {
-    return this.#prepare(sql).all(...(values as SQLInputValue[])) as Row[];
+    return guarded(() => this.#prepare(sql).all(...(values as SQLInputValue[])) as Row[]);
   }
 
   /** All of `body` or nothing of it. A transaction inside another is part of it. */
@@ -81,14 +81,10 @@ export class Sqlite {
   }
 
   #change(sql: string, values: readonly Value[]): StatementResultingChanges {
-    try {
-      const result = this.#prepare(sql).run(...(values as SQLInputValue[]));
-      // A change outside a transaction is one by itself.
-      if (this.#depth === 0) this.#writes += 1;
-      return result;
-    } catch (error) {
-      throw meaning(error);
-    }
+    const result = guarded(() => this.#prepare(sql).run(...(values as SQLInputValue[])));
+    // A change outside a transaction is one by itself.
+    if (this.#depth === 0) this.#writes += 1;
+    return result;
   }
 
   #prepare(sql: string): StatementSync {
@@ -98,6 +94,14 @@ export class Sqlite {
       this.#statements.set(sql, statement);
     }
     return statement;
+  }
+}
+
+function guarded<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw meaning(error);
   }
 }
 

@@ -190,9 +190,7 @@ function check(container: NewContainer, before: string): void {
   if (container.runtime.name === '') throw invalid(`${before}container.Runtime.Name must be set: invalid argument`);
   if (container.spec === undefined) throw invalid(`${before}container.Spec must be set: invalid argument`);
   if (container.snapshotKey !== '' && container.snapshotter === '') {
-    throw invalid(
-      `${before}container.Snapshotter must be set if container.SnapshotKey is set: invalid argument`,
-    );
+    throw invalid(`${before}container.Snapshotter must be set if container.SnapshotKey is set: invalid argument`);
   }
 }
 

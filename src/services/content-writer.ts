@@ -89,7 +89,10 @@ export class OpenIngest implements ContentWriter {
     {
       // Until the row is there, nothing but this lock keeps a collector from unlinking the blob.
       using _lock = await this.#parts.locks.hold(digest, signal);
-      const committed = await writer.commit(expected.digest === undefined ? { size } : { size, digest: expected.digest }, signal);
+      const committed = await writer.commit(
+        expected.digest === undefined ? { size } : { size, digest: expected.digest },
+        signal,
+      );
       existed = this.#record(committed, size, labels);
     }
     await this.close();

@@ -90,11 +90,7 @@ export class Content {
     return this.#ledger.blobs.list(call.namespace).filter((info) => match((path) => infoField(info, path)));
   }
 
-  async update(
-    call: Call,
-    given: { digest: Digest; labels: Labels },
-    paths: readonly string[],
-  ): Promise<ContentInfo> {
+  async update(call: Call, given: { digest: Digest; labels: Labels }, paths: readonly string[]): Promise<ContentInfo> {
     const updated = this.#ledger.transaction(() => {
       const before = this.info(call, given.digest);
       const labels = maskedLabels(before.labels, given.labels, paths, (path) =>
@@ -139,7 +135,7 @@ export class Content {
       );
     }
     const whole = new Uint8Array(blob.size);
-    for (let offset = 0; offset < blob.size; ) {
+    for (let offset = 0; offset < blob.size;) {
       const part = await blob.read(offset, blob.size - offset, call.signal);
       if (part.length === 0) {
         throw new HakoError('data-loss', `content ${digest} ends after ${offset} of ${blob.size} bytes: pull it again`);
@@ -259,7 +255,12 @@ export class Content {
     return this.#background.idle();
   }
 
-  async #status(row: { id: IngestId; ref: string; total: number; expected: Digest }): Promise<IngestStatus | undefined> {
+  async #status(row: {
+    id: IngestId;
+    ref: string;
+    total: number;
+    expected: Digest;
+  }): Promise<IngestStatus | undefined> {
     const open = this.#open.get(row.id);
     if (open?.attached === true) return open.status();
     const found = await this.#store.ingest(row.id);

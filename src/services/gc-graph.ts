@@ -34,35 +34,16 @@ export interface Garbage {
 export function findGarbage(ledger: Ledger, now: Date, isOpen: (ingest: IngestRow) => boolean): Garbage {
   const graph = new Graph(now);
   const blobs = ledger.blobs.all();
-  for (const { namespace, digest, labels } of blobs) graph.addLabelled(node('content', namespace, digest), namespace, labels);
-
   const snapshots = ledger.snapshots.all();
-  for (const row of snapshots) {
-    const self = node('snapshot', row.namespace, `${row.snapshotter}/${row.key}`);
-    graph.addLabelled(self, row.namespace, row.labels);
-    if (row.parentKey !== '') {
-      graph.addAlways(self, node('snapshot', row.namespace, `${row.snapshotter}/${row.parentKey}`));
-    }
-    // Somebody is making it right now.
-    if (!row.confirmed) graph.addRoot(self);
-  }
-
   const images = ledger.images.all();
-  for (const { namespace, name, labels, target } of images) {
-    const self = node('image', namespace, name);
-    graph.addLabelled(self, namespace, labels);
-    graph.addEdge(self, node('content', namespace, target.digest));
-    if (labels[EXPIRE] === undefined) graph.addRoot(self);
-  }
-
+  const leases = ledger.leases.all();
+  addObjects(graph, blobs, snapshots, images);
   for (const { namespace, id, labels, snapshotter, key } of ledger.containers.references()) {
     const self = node('container', namespace, id);
     graph.addLabelled(self, namespace, labels);
     graph.addRoot(self);
     if (key !== '') graph.addEdge(self, node('snapshot', namespace, `${snapshotter}/${key}`));
   }
-
-  const leases = ledger.leases.all();
   const leasedIngests = new Set<string>();
   for (const { namespace, id, labels } of leases) {
     if (graph.expired(labels)) continue;
@@ -74,16 +55,45 @@ export function findGarbage(ledger: Ledger, now: Date, isOpen: (ingest: IngestRo
 
   const held = graph.mark();
   const isHeldIngest = (row: IngestRow): boolean =>
-    isOpen(row) || leasedIngests.has(`${row.namespace}\0${row.ref}`) || (row.expiresAt !== undefined && graph.ahead(row.expiresAt));
+    isOpen(row) ||
+    leasedIngests.has(`${row.namespace}\0${row.ref}`) ||
+    (row.expiresAt !== undefined && graph.ahead(row.expiresAt));
   return {
     blobs: blobs.filter(({ namespace, digest }) => !held.has(node('content', namespace, digest))),
-    snapshots: snapshots.filter((row) => !held.has(node('snapshot', row.namespace, `${row.snapshotter}/${row.key}`))),
+    snapshots: snapshots.filter((row) => !held.has(snapshotNode(row, row.key))),
     images: images.filter(({ namespace, name }) => !held.has(node('image', namespace, name))),
     leases: leases.filter(({ labels }) => graph.expired(labels)),
     ingests: ledger.ingests.all().filter((row) => !isHeldIngest(row)),
     nextExpiry: graph.nextExpiry,
   };
 }
+
+function addObjects(
+  graph: Graph,
+  blobs: ReturnType<Ledger['blobs']['all']>,
+  snapshots: readonly SnapshotRow[],
+  images: ReturnType<Ledger['images']['all']>,
+): void {
+  for (const { namespace, digest, labels } of blobs) {
+    graph.addLabelled(node('content', namespace, digest), namespace, labels);
+  }
+  for (const row of snapshots) {
+    const self = snapshotNode(row, row.key);
+    graph.addLabelled(self, row.namespace, row.labels);
+    if (row.parentKey !== '') graph.addAlways(self, snapshotNode(row, row.parentKey));
+    // Somebody is making it right now.
+    if (!row.confirmed) graph.addRoot(self);
+  }
+  for (const { namespace, name, labels, target } of images) {
+    const self = node('image', namespace, name);
+    graph.addLabelled(self, namespace, labels);
+    graph.addEdge(self, node('content', namespace, target.digest));
+    if (labels[EXPIRE] === undefined) graph.addRoot(self);
+  }
+}
+
+const snapshotNode = (row: SnapshotRow, key: string): Node =>
+  node('snapshot', row.namespace, `${row.snapshotter}/${key}`);
 
 function leasedNode(namespace: string, resource: { type: string; id: string }): Node {
   if (resource.type === 'content') return node('content', namespace, resource.id);

@@ -125,7 +125,10 @@ export class GarbageCollector {
     // One kind that fails does not keep the others on disk.
     const results = await Promise.allSettled([
       content.discard(new Set(garbage.blobs.map(({ digest }) => digest)), signal),
-      content.discardIngests(garbage.ingests.map(({ id }) => id), signal),
+      content.discardIngests(
+        garbage.ingests.map(({ id }) => id),
+        signal,
+      ),
       snapshots.discard(garbage.snapshots, signal),
     ]);
     this.#logger.log('debug', 'collected garbage', {

@@ -265,7 +265,8 @@ export class Snapshots {
     if (row === undefined || !row.confirmed) {
       throw new HakoError('not-found', `parent snapshot ${key} does not exist: not found`);
     }
-    if (row.kind !== 'committed') throw invalid(`parent ${JSON.stringify(key)} is not committed snapshot: invalid argument`);
+    if (row.kind !== 'committed')
+      throw invalid(`parent ${JSON.stringify(key)} is not committed snapshot: invalid argument`);
     return row.id;
   }
 

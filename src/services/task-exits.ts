@@ -64,6 +64,11 @@ export class TaskExits {
     this.#entry(ref).starting = done;
   }
 
+  /** Whether anybody watches it: then its exit is known to the ledger before it is safe and told. */
+  watches(ref: ProcessRef): boolean {
+    return this.#watched.get(keyOf(ref))?.waiting === true;
+  }
+
   /** Resolves with the exit; rejects with not-found when the process is deleted before it ended. */
   exit(ref: ProcessRef, signal: AbortSignal): Promise<Exit> {
     return abortable(this.#entry(ref).exit.promise, signal);

@@ -38,14 +38,19 @@ export async function reconcileTasks(parts: ReconcileParts, signal: AbortSignal)
       await agree(parts, row, signal);
     }
   }
+  const ours = new Set(rows.map(({ namespace, id }) => `${namespace}/${id}`));
   for (const task of known) {
-    if (ledger.processes.find(task.namespace, task.id, '') !== undefined) continue;
+    if (ours.has(`${task.namespace}/${task.id}`)) continue;
     logger.log('warn', 'ending a task that the ledger does not know', { ...task });
     await undo(parts, task, signal);
   }
 }
 
-async function undo(parts: ReconcileParts, task: { namespace: string; id: string }, signal: AbortSignal): Promise<void> {
+async function undo(
+  parts: ReconcileParts,
+  task: { namespace: string; id: string },
+  signal: AbortSignal,
+): Promise<void> {
   try {
     await parts.runtime.discard(task.namespace, task.id, signal);
   } catch (error) {
@@ -73,7 +78,11 @@ async function agree(parts: ReconcileParts, row: ProcessRow, signal: AbortSignal
       return;
     }
     // The shim does not answer yet: the watch asks again until it does.
-    parts.logger.log('warn', 'a shim does not answer', { namespace: row.namespace, id: row.id, error: messageOf(error) });
+    parts.logger.log('warn', 'a shim does not answer', {
+      namespace: row.namespace,
+      id: row.id,
+      error: messageOf(error),
+    });
   }
   const running = state?.status === 'running' || state?.status === 'paused' || state?.status === 'pausing';
   // Killed between the start and its row.

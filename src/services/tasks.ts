@@ -1,4 +1,3 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cleanupSignal, type Call } from '#base/call.ts';
 import { codeOf, HakoError, invalid, messageOf } from '#base/errors.ts';
@@ -11,10 +10,12 @@ import type { Mount } from '#core/mounts.ts';
 import type { Exit, ProcessRef, ProcessState, Runtime, Stdio } from '#core/runtime.ts';
 import type { Ledger } from '#metadata/ledger.ts';
 import type { ProcessRow } from '#metadata/tables/processes.ts';
+import { ContainerFiles } from './container-files.ts';
 import type { Containers } from './containers.ts';
 import type { Events } from './events.ts';
 import type { Snapshots } from './snapshots.ts';
 import { LOST_STATUS, TaskExits } from './task-exits.ts';
+import { HookedTasks } from './task-hooks.ts';
 import { reconcileTasks } from './task-reconcile.ts';
 
 /** A process as clients see it. `execId` '' is the first one. */
@@ -79,12 +80,15 @@ export class Tasks {
   readonly #logger: Logger;
   /** By process: its create, start and delete exclude each other. */
   readonly #locks = new Locks();
-  readonly #hooks: TaskHooks[] = [];
+  readonly #hooks: HookedTasks;
+  readonly #files: ContainerFiles;
   readonly #exits: TaskExits;
 
   constructor(parts: TasksParts) {
     this.#parts = parts;
     this.#logger = parts.logger ?? silent;
+    this.#hooks = new HookedTasks(this.#logger);
+    this.#files = new ContainerFiles(parts.root);
     this.#exits = new TaskExits({
       ledger: parts.ledger,
       events: parts.events,
@@ -92,12 +96,12 @@ export class Tasks {
       logger: this.#logger,
       exited: (ref, exit) => this.#exited(ref, exit),
     });
-    parts.containers.onDeleted((namespace, id) => this.#removeFiles(namespace, id));
+    parts.containers.onDeleted((namespace, id) => this.#files.remove(namespace, id));
   }
 
   /** Called once by whoever owns what hangs on tasks. */
   addHooks(hooks: TaskHooks): void {
-    this.#hooks.push(hooks);
+    this.#hooks.add(hooks);
   }
 
   /** Creates the container's first process, stopped. Leaves nothing behind when it fails. */
@@ -114,9 +118,8 @@ export class Tasks {
     ledger.processes.insert({ ...ref, stdio: task.stdio });
     undo.defer(() => ledger.processes.deleteTask(ref.namespace, ref.id));
     const rootfs = await this.#rootfs(call, container, task.rootfs);
-    const spec = await this.#prepare(call, container, undo);
-    const log = this.#logPath(call.namespace, task.id);
-    await mkdir(join(log, '..'), { recursive: true, mode: 0o711 });
+    const spec = await this.#hooks.prepare({ ...container, namespace: call.namespace }, undo, call.signal);
+    await this.#files.make(call.namespace, task.id);
     const options = task.options ?? container.runtime.options;
     const { pid } = await runtime.create(
       {
@@ -126,7 +129,7 @@ export class Tasks {
         rootfs,
         stdio: task.stdio,
         runtime: { name: container.runtime.name, ...(options === undefined ? {} : { options }) },
-        log: { path: log },
+        log: { path: this.#files.log(call.namespace, task.id) },
       },
       call.signal,
     );
@@ -173,7 +176,7 @@ export class Tasks {
     const exit = ledger.processes.find(ref.namespace, id, execId)?.exit ?? removed;
     if (execId === '') {
       // Before the row goes: a kill between the two only means that it is done again.
-      await this.#released(ref);
+      await this.#hooks.released(ref);
       for (const exec of ledger.processes.execs(ref.namespace, id)) this.#exits.forget(exec);
       ledger.processes.deleteTask(ref.namespace, id);
     } else {
@@ -225,7 +228,9 @@ export class Tasks {
   /** Resolves with the exit; at once when it has ended. */
   async wait(call: Call, id: string, execId: string): Promise<Exit> {
     const row = this.#row(call, id, execId);
-    return row.exit ?? this.#exits.exit(refOf(call, id, execId), call.signal);
+    const ref = refOf(call, id, execId);
+    if (row.exit !== undefined && !this.#exits.watches(ref)) return row.exit;
+    return this.#exits.exit(ref, call.signal);
   }
 
   async resize(call: Call, id: string, execId: string, size: { width: number; height: number }): Promise<void> {
@@ -274,20 +279,23 @@ export class Tasks {
 
   /** Raw output files of the current run, from offset 0 (attach reads them), and the log over all runs. */
   output(call: Call, id: string): { stdout: string; stderr: string; log: string } {
-    return { ...this.#parts.runtime.spool(call.namespace, id), log: this.#logPath(call.namespace, id) };
+    return { ...this.#parts.runtime.spool(call.namespace, id), log: this.#files.log(call.namespace, id) };
   }
 
   /** Agrees with kernel, shim and disk after a start; ends what the ledger does not know. */
   async reconcile(signal: AbortSignal): Promise<void> {
-    await reconcileTasks({
-      ledger: this.#parts.ledger,
-      runtime: this.#parts.runtime,
-      exits: this.#exits,
-      logger: this.#logger,
-      released: (task) => this.#released(task),
-      started: (ref, pid) => this.#started(ref, pid),
-    }, signal);
-    await this.#removeStrayFiles();
+    await reconcileTasks(
+      {
+        ledger: this.#parts.ledger,
+        runtime: this.#parts.runtime,
+        exits: this.#exits,
+        logger: this.#logger,
+        released: (task) => this.#hooks.released(task),
+        started: (ref, pid) => this.#started(ref, pid),
+      },
+      signal,
+    );
+    await this.#files.removeStrays(this.#parts.ledger);
   }
 
   /** Stops watching, for the daemon's end: containers run on. */
@@ -298,19 +306,6 @@ export class Tasks {
   async #rootfs(call: Call, container: Container, given: readonly Mount[]): Promise<readonly Mount[]> {
     if (given.length > 0 || container.snapshotKey === '') return given;
     return this.#parts.snapshots.mounts(call, container.snapshotter, container.snapshotKey);
-  }
-
-  /** Lets every hook have its way with the spec; whatever they took is given back when creation fails. */
-  async #prepare(call: Call, container: Container, undo: AsyncDisposableStack): Promise<Uint8Array> {
-    if (container.spec === undefined) {
-      throw new HakoError('failed-precondition', `container ${JSON.stringify(container.id)} has no spec: set one first`);
-    }
-    let spec = container.spec.value;
-    for (const hooks of this.#hooks) {
-      undo.defer(() => hooks.released({ namespace: call.namespace, id: container.id }));
-      spec = await hooks.prepare({ ...container, namespace: call.namespace }, spec, call.signal);
-    }
-    return spec;
   }
 
   #started(ref: ProcessRef, pid: number): void {
@@ -331,7 +326,10 @@ export class Tasks {
       const live = status === 'running' || status === 'paused' || status === 'pausing' || status === 'unknown';
       if (live && !force) {
         const what = ref.execId === '' ? 'task' : 'process';
-        throw new HakoError('failed-precondition', `${what} must be stopped before deletion: ${status}: failed precondition`);
+        throw new HakoError(
+          'failed-precondition',
+          `${what} must be stopped before deletion: ${status}: failed precondition`,
+        );
       }
       // A process that was added but never started has not begun to exist: it has no end either.
       const unborn = ref.execId !== '' && row.status === 'created' && !live && status !== 'stopped';
@@ -384,7 +382,10 @@ export class Tasks {
       return { ...(await this.#parts.runtime.state(row, limit)), containerId, execId };
     } catch (error) {
       signal.throwIfAborted();
-      this.#logger.log('debug', 'a shim does not tell the state of a process', { id: containerId, error: messageOf(error) });
+      this.#logger.log('debug', 'a shim does not tell the state of a process', {
+        id: containerId,
+        error: messageOf(error),
+      });
       return { containerId, execId, pid, status: 'unknown', stdio, bundle };
     }
   }
@@ -418,26 +419,7 @@ export class Tasks {
 
   async #exited(ref: ProcessRef, exit: Exit): Promise<void> {
     const container = this.#parts.ledger.containers.find(ref.namespace, ref.id);
-    if (container === undefined) return;
-    for (const hooks of this.#hooks) {
-      await this.#guard('exited', ref, () => hooks.exited({ ...container, namespace: ref.namespace }, exit));
-    }
-  }
-
-  async #released(task: { namespace: string; id: string }): Promise<void> {
-    const { namespace, id } = task;
-    for (const hooks of this.#hooks.toReversed()) {
-      await this.#guard('released', task, () => hooks.released({ namespace, id }));
-    }
-  }
-
-  /** A hook that fails keeps neither the others nor the task's end from happening. */
-  async #guard(hook: string, { namespace, id }: { namespace: string; id: string }, work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      this.#logger.log('warn', `a task's "${hook}" hook failed`, { namespace, id, error: messageOf(error) });
-    }
+    if (container !== undefined) await this.#hooks.exited(ref.namespace, container, exit);
   }
 
   #publish(call: Call, topic: string, type: string, fields: Readonly<Record<string, unknown>>): void {
@@ -450,26 +432,6 @@ export class Tasks {
 
   #bundle(ref: { namespace: string; id: string }): string {
     return join(this.#parts.state, 'tasks', ref.namespace, ref.id);
-  }
-
-  #logPath(namespace: string, id: string): string {
-    return join(this.#parts.root, 'containers', namespace, id, 'log.json');
-  }
-
-  async #removeFiles(namespace: string, id: string): Promise<void> {
-    await rm(join(this.#parts.root, 'containers', namespace, id), { recursive: true, force: true });
-  }
-
-  /** Removes directories of containers that are gone: a kill may have come between row and disk. */
-  async #removeStrayFiles(): Promise<void> {
-    const base = join(this.#parts.root, 'containers');
-    const known = new Set(this.#parts.ledger.containers.ids().map(({ namespace, id }) => `${namespace}/${id}`));
-    const names = (path: string): Promise<string[]> => readdir(path).catch(() => []);
-    for (const namespace of await names(base)) {
-      for (const id of await names(join(base, namespace))) {
-        if (!known.has(`${namespace}/${id}`)) await this.#removeFiles(namespace, id);
-      }
-    }
   }
 }
 

@@ -96,7 +96,11 @@ function toContainer(row: Row): Container {
 
 function extensionsJson(extensions: Container['extensions']): string {
   return JSON.stringify(
-    Object.entries(extensions).map(([key, { typeUrl, value }]) => [key, typeUrl, Buffer.from(value).toString('base64')]),
+    Object.entries(extensions).map(([key, { typeUrl, value }]) => [
+      key,
+      typeUrl,
+      Buffer.from(value).toString('base64'),
+    ]),
   );
 }
 

@@ -24,7 +24,12 @@ export class NameTable {
             `remove or rename that container to use the name again`,
         );
       }
-      this.#db.run('INSERT INTO names (namespace, name, id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING', namespace, name, id);
+      this.#db.run(
+        'INSERT INTO names (namespace, name, id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+        namespace,
+        name,
+        id,
+      );
     });
   }
 

@@ -126,7 +126,12 @@ export class SnapshotTable {
   }
 
   relabel(id: SnapshotId, map: Labels): void {
-    this.#db.run('UPDATE snapshots SET labels = ?, updated_at = ? WHERE id = ?', labelsJson(map), Date.now(), Number(id));
+    this.#db.run(
+      'UPDATE snapshots SET labels = ?, updated_at = ? WHERE id = ?',
+      labelsJson(map),
+      Date.now(),
+      Number(id),
+    );
   }
 
   /** True when it was there. */

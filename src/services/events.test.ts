@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Event } from '#core/events.ts';
+import { Events } from './events.ts';
+
+const exit = { kind: 'plain', type: 'TaskExit', fields: { containerId: 'web', exitStatus: 3 } } as const;
+
+test('a subscriber gets what happens from its call on, before its first read too', async () => {
+  const events = new Events();
+  const stop = new AbortController();
+  events.publish('default', '/tasks/exit', exit);
+  const heard = events.subscribe([], stop.signal);
+  events.publish('default', '/tasks/exit', exit);
+  events.publish('other', '/tasks/oom', exit);
+  stop.abort();
+  const topics: string[] = [];
+  for await (const event of heard) topics.push(`${event.namespace}${event.topic}`);
+  assert.deepEqual(topics, ['default/tasks/exit', 'other/tasks/oom']);
+});
+
+test('filters choose by topic, namespace and fields in the names of the proto', async () => {
+  const events = new Events();
+  const stop = new AbortController();
+  const heard = events.subscribe(['topic~="^/tasks/.*",event.container_id==web', 'namespace==k8s.io'], stop.signal);
+  events.publish('default', '/tasks/exit', exit);
+  events.publish('default', '/images/create', exit);
+  events.publish('default', '/tasks/exit', { ...exit, fields: { containerId: 'other' } });
+  events.publish('k8s.io', '/images/create', exit);
+  stop.abort();
+  const heardEvents = await Array.fromAsync(heard);
+  assert.deepEqual(
+    heardEvents.map(({ topic }) => topic),
+    ['/tasks/exit', '/images/create'],
+  );
+});
+
+test('one who waits is woken, and one who leaves is forgotten', async () => {
+  const events = new Events();
+  const stop = new AbortController();
+  const heard = events.subscribe([], stop.signal)[Symbol.asyncIterator]();
+  const next = heard.next();
+  events.publish('default', '/tasks/exit', exit);
+  assert.equal(((await next).value as Event).topic, '/tasks/exit');
+  const last = heard.next();
+  stop.abort();
+  assert.equal((await last).done, true);
+});
+
+test('a subscriber that does not read is cut off and told so, and publishing goes on', async () => {
+  const events = new Events();
+  const heard = events.subscribe([], new AbortController().signal)[Symbol.asyncIterator]();
+  for (let count = 0; count < 10_001; count += 1) events.publish('default', '/tasks/exit', exit);
+  await assert.rejects(heard.next(), { code: 'resource-exhausted' });
+  assert.equal((await heard.next()).done, true);
+});
+
+test('a topic or namespace that is none is refused', () => {
+  const events = new Events();
+  for (const topic of ['', 'tasks', '/', '/tasks/', '/a b']) {
+    assert.throws(() => events.publish('default', topic, exit), { code: 'invalid-argument' }, topic);
+  }
+  assert.throws(() => events.publish('', '/tasks/exit', exit), { code: 'invalid-argument' });
+});
