@@ -4,7 +4,16 @@
 //   node scripts/build-proto.mjs [--force]
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -28,7 +37,10 @@ function protos(directory) {
 function stampOf(files) {
   const hash = createHash('sha256');
   for (const file of [fileURLToPath(import.meta.url), ...files]) {
-    hash.update(`${relative(house, file)}\0`).update(readFileSync(file)).update('\0');
+    hash
+      .update(`${relative(house, file)}\0`)
+      .update(readFileSync(file))
+      .update('\0');
   }
   for (const tool of ['@bufbuild/buf', '@bufbuild/protoc-gen-es']) {
     const manifest = JSON.parse(readFileSync(join(house, 'node_modules', tool, 'package.json'), 'utf8'));

@@ -87,7 +87,8 @@ test('a malformed filter is invalid and the error tells where', () => {
   for (const [filter, position] of Object.entries(positions)) {
     assert.throws(
       () => parseFilters([filter]),
-      (error: Error & { code?: string }) => error.code === 'invalid-argument' && error.message.includes(`at position ${position}:`),
+      (error: Error & { code?: string }) =>
+        error.code === 'invalid-argument' && error.message.includes(`at position ${position}:`),
       `${filter}: ${position}`,
     );
   }

@@ -26,7 +26,8 @@ const mostFilters = 1000;
  *     quoted    := "…" as in Go; after "~=" also /…/ and |…|
  */
 export function parseFilters(filters: readonly string[]): Filter {
-  if (filters.length > mostFilters) throw invalid(`filters: ${filters.length} were given, at most ${mostFilters} are allowed`);
+  if (filters.length > mostFilters)
+    throw invalid(`filters: ${filters.length} were given, at most ${mostFilters} are allowed`);
   const parsed = filters.map((text) => parseFilter(text));
   if (parsed.length === 0) return () => true;
   return (get) => parsed.some((filter) => filter(get));
@@ -45,7 +46,8 @@ export function labelField(labels: Readonly<Record<string, string>>, keyParts: r
 }
 
 function parseFilter(text: string): Filter {
-  if (text.length > longestFilter) throw invalid(`filter has ${text.length} characters, at most ${longestFilter} are allowed`);
+  if (text.length > longestFilter)
+    throw invalid(`filter has ${text.length} characters, at most ${longestFilter} are allowed`);
   if (text === '') return () => true;
   const selectors = new Parser(text).selectors();
   return (get) => selectors.every((selector) => selector(get));
@@ -102,7 +104,8 @@ class Parser {
     this.#skipSpace();
     if (this.#text[this.#at] === '"') return this.#quoted();
     const name = this.#match(/[A-Za-z0-9_]+/y);
-    if (name === undefined) throw this.#error('expected a field name, quoted where it has other letters than A-Z, a-z, 0-9 and _');
+    if (name === undefined)
+      throw this.#error('expected a field name, quoted where it has other letters than A-Z, a-z, 0-9 and _');
     return name;
   }
 

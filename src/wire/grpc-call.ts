@@ -6,7 +6,11 @@ import { Inbox, send } from './grpc-inbox.ts';
 import type { BoundMethod, GrpcCall } from './grpc-service.ts';
 import { grpcMessageOf, grpcStatus, grpcStatusOf, parseGrpcTimeout } from './grpc-status.ts';
 
-const replyHeaders = { ':status': 200, 'content-type': 'application/grpc', 'grpc-accept-encoding': 'identity' } as const;
+const replyHeaders = {
+  ':status': 200,
+  'content-type': 'application/grpc',
+  'grpc-accept-encoding': 'identity',
+} as const;
 
 /** Node's timers overflow past this; a call that may take longer than 24 days has no deadline. */
 const longestTimer = 0x7fff_ffff;
@@ -45,7 +49,8 @@ export class ServerCall implements GrpcCall {
   }
 
   begin(): void {
-    if (!this.#stream.headersSent && !this.#stream.destroyed) this.#stream.respond(replyHeaders, { waitForTrailers: true });
+    if (!this.#stream.headersSent && !this.#stream.destroyed)
+      this.#stream.respond(replyHeaders, { waitForTrailers: true });
   }
 
   lasts(): void {
@@ -78,7 +83,10 @@ export class ServerCall implements GrpcCall {
     if (typeof header !== 'string') return;
     const milliseconds = parseGrpcTimeout(header);
     if (milliseconds > longestTimer) return;
-    this.#timer = setTimeout(() => this.abort(new HakoError('deadline-exceeded', 'the call took longer than its caller allowed')), milliseconds);
+    this.#timer = setTimeout(
+      () => this.abort(new HakoError('deadline-exceeded', 'the call took longer than its caller allowed')),
+      milliseconds,
+    );
   }
 
   async #replies(): Promise<void> {
@@ -95,7 +103,8 @@ export class ServerCall implements GrpcCall {
   }
 
   async *#requests(): AsyncGenerator<unknown> {
-    for (let bytes = await this.#inbox.next(); bytes !== undefined; bytes = await this.#inbox.next()) yield this.#decode(bytes);
+    for (let bytes = await this.#inbox.next(); bytes !== undefined; bytes = await this.#inbox.next())
+      yield this.#decode(bytes);
   }
 
   #decode(bytes: Uint8Array): unknown {
@@ -159,6 +168,7 @@ export class ServerCall implements GrpcCall {
 }
 
 function encode(schema: DescMessage, reply: unknown): Uint8Array {
-  const message = (reply as Partial<Message>).$typeName === schema.typeName ? (reply as Message) : create(schema, reply as never);
+  const message =
+    (reply as Partial<Message>).$typeName === schema.typeName ? (reply as Message) : create(schema, reply as never);
   return toBinary(schema, message);
 }

@@ -1,5 +1,21 @@
-import { create, fromBinary, toBinary, type DescMessage, type DescMethod, type DescService, type Message, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
-import { connect as connectHttp2, constants, type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders } from 'node:http2';
+import {
+  create,
+  fromBinary,
+  toBinary,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  type Message,
+  type MessageInitShape,
+  type MessageShape,
+} from '@bufbuild/protobuf';
+import {
+  connect as connectHttp2,
+  constants,
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  type IncomingHttpHeaders,
+} from 'node:http2';
 import { connect } from 'node:net';
 import { HakoError } from '#base/errors.ts';
 import { frameOf } from './grpc-frames.ts';
@@ -16,7 +32,11 @@ export interface CallOptions {
 }
 
 /** The call that reaches a method, by the method's kind. */
-export type Caller<M> = M extends { methodKind: infer Kind; input: infer I extends DescMessage; output: infer O extends DescMessage }
+export type Caller<M> = M extends {
+  methodKind: infer Kind;
+  input: infer I extends DescMessage;
+  output: infer O extends DescMessage;
+}
   ? Kind extends 'unary'
     ? (request: MessageInitShape<I>, options?: CallOptions) => Promise<MessageShape<O>>
     : Kind extends 'server_streaming'
@@ -72,15 +92,15 @@ export class GrpcClient {
     const end = statusOf(stream, this.#path);
     const inbox = new Inbox(stream);
     const onAbort = (): void => {
-      inbox.fail(signal?.reason);
+      inbox.fail(signal?.reason as Error);
       stream.close(constants.NGHTTP2_CANCEL);
     };
     signal?.addEventListener('abort', onAbort, { once: true });
     const talk = talkOn(stream, method, requests);
-    let failure: unknown;
+    let failure: Error | undefined;
     try {
       for (;;) {
-        const bytes = await inbox.next().catch((error: unknown) => {
+        const bytes = await inbox.next().catch((error: Error) => {
           failure = error;
           return undefined;
         });
@@ -115,7 +135,10 @@ export class GrpcClient {
 
   #connect(): ClientHttp2Session {
     if (this.#session !== undefined && !this.#session.closed && !this.#session.destroyed) return this.#session;
-    const session = connectHttp2('http://localhost', { ...sessionOptions, createConnection: () => connect(this.#path) });
+    const session = connectHttp2('http://localhost', {
+      ...sessionOptions,
+      createConnection: () => connect(this.#path),
+    });
     // Calls under way tell of the failure; without a listener it would end the program.
     session.on('error', () => {});
     session.once('connect', () => session.setLocalWindowSize(sessionWindow));
@@ -126,7 +149,11 @@ export class GrpcClient {
 }
 
 /** Sends the requests. A caller whose own iterable throws hears of it when the replies are over. */
-function talkOn(stream: ClientHttp2Stream, method: DescMethod, requests: AsyncIterable<unknown> | Iterable<unknown>): { check(): void } {
+function talkOn(
+  stream: ClientHttp2Stream,
+  method: DescMethod,
+  requests: AsyncIterable<unknown> | Iterable<unknown>,
+): { check(): void } {
   const talk = async (): Promise<void> => {
     try {
       for await (const request of requests) {
@@ -167,8 +194,8 @@ function statusOf(stream: ClientHttp2Stream, path: string): Promise<void> {
   stream.once('close', () => {
     const status = headers['grpc-status'];
     if (status === undefined) {
-      const http = headers[':status'];
-      const why = http !== undefined && Number(http) !== 200 ? `HTTP status ${http}` : (broken?.message ?? 'the connection was lost');
+      const http = Number(headers[':status'] ?? 200);
+      const why = http !== 200 ? `HTTP status ${http}` : (broken?.message ?? 'the connection was lost');
       reject(new HakoError('unavailable', `socket "${path}": ${why}`, broken));
       return;
     }
@@ -184,6 +211,7 @@ function statusOf(stream: ClientHttp2Stream, path: string): Promise<void> {
 async function only(replies: AsyncGenerator<Message, void>, method: DescMethod): Promise<Message> {
   let first: Message | undefined;
   for await (const reply of replies) first ??= reply;
-  if (first === undefined) throw new HakoError('internal', `${method.parent.typeName}.${method.name} was answered without a message`);
+  if (first === undefined)
+    throw new HakoError('internal', `${method.parent.typeName}.${method.name} was answered without a message`);
   return first;
 }

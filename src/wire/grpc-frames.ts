@@ -67,7 +67,10 @@ export class FrameReader {
       this.#chunks = [head];
     }
     if (head[0] !== 0) {
-      throw new HakoError('unimplemented', 'the message is compressed, which is not supported here; send it as it is (identity)');
+      throw new HakoError(
+        'unimplemented',
+        'the message is compressed, which is not supported here; send it as it is (identity)',
+      );
     }
     const length = head.readUInt32BE(1);
     if (length > this.#limit) {

@@ -14,7 +14,7 @@ export class Inbox {
   readonly #frames: FrameReader;
   #queue: Uint8Array[] = [];
   #ended = false;
-  #failure: unknown;
+  #failure: Error | undefined;
   #waiting: (() => void) | undefined;
 
   constructor(stream: Http2Stream, limit?: number) {
@@ -22,7 +22,8 @@ export class Inbox {
     this.#frames = new FrameReader(limit);
     stream.on('data', (chunk: Buffer) => this.#take(chunk));
     stream.once('end', () => {
-      if (!this.#frames.whole) this.#failure ??= new HakoError('invalid-argument', 'the stream ended in the middle of a message');
+      if (!this.#frames.whole)
+        this.#failure ??= new HakoError('invalid-argument', 'the stream ended in the middle of a message');
       this.#ended = true;
       this.#wake();
     });
@@ -38,7 +39,7 @@ export class Inbox {
   }
 
   /** Ends reading with an error, unless it has ended already. */
-  fail(error: unknown): void {
+  fail(error: Error): void {
     this.#failure ??= error;
     this.#wake();
   }
@@ -63,7 +64,8 @@ export class Inbox {
   async only(): Promise<Uint8Array> {
     const message = await this.next();
     if (message === undefined) throw new HakoError('invalid-argument', 'the call ended without a message');
-    if ((await this.next()) !== undefined) throw new HakoError('invalid-argument', 'the call brought more than one message');
+    if ((await this.next()) !== undefined)
+      throw new HakoError('invalid-argument', 'the call brought more than one message');
     return message;
   }
 
@@ -75,7 +77,7 @@ export class Inbox {
       for (const message of messages) this.#queue.push(message);
       if (this.#queue.length >= enough) this.#stream.pause();
     } catch (error) {
-      this.#failure = error;
+      this.#failure = error as Error;
     }
     this.#wake();
   }

@@ -6,7 +6,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
-import { codeOf, HakoError } from '#base/errors.ts';
+import { codeOf, HakoError, messageOf } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import { ServerCall } from './grpc-call.ts';
 import { sessionOptions, sessionWindow } from './grpc-session.ts';
@@ -60,7 +60,9 @@ export class GrpcServer {
     }
     this.#listening = true;
     this.#server.off('error', reject);
-    this.#server.on('error', (error) => this.#logger.log('error', 'gRPC socket failed', { path, error: error.message }));
+    this.#server.on('error', (error) =>
+      this.#logger.log('error', 'gRPC socket failed', { path, error: error.message }),
+    );
   }
 
   /**
@@ -141,8 +143,9 @@ export class GrpcServer {
     const code = codeOf(error);
     const ours = code === 'unknown' || code === 'internal' || code === 'data-loss';
     const detail = ours && error instanceof Error ? { stack: error.stack } : {};
+    const fields = { path, milliseconds, code, error: messageOf(error), ...detail };
     // Clients end streams by leaving; that is no failure.
-    this.#logger.log(ours ? 'error' : code === 'cancelled' ? 'trace' : 'debug', 'gRPC call failed', { path, milliseconds, code, error: String(error), ...detail });
+    this.#logger.log(ours ? 'error' : code === 'cancelled' ? 'trace' : 'debug', 'gRPC call failed', fields);
   }
 }
 

@@ -17,7 +17,11 @@ type Reply<O extends DescMessage> = MessageInitShape<O>;
 type Awaitable<T> = T | Promise<T>;
 
 /** The function that answers a method, by the method's kind. */
-export type Handler<M> = M extends { methodKind: infer Kind; input: infer I extends DescMessage; output: infer O extends DescMessage }
+export type Handler<M> = M extends {
+  methodKind: infer Kind;
+  input: infer I extends DescMessage;
+  output: infer O extends DescMessage;
+}
   ? Kind extends 'unary'
     ? (request: MessageShape<I>, call: GrpcCall) => Awaitable<Reply<O>>
     : Kind extends 'server_streaming'

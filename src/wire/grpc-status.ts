@@ -53,7 +53,10 @@ export const grpcStatusOf = (error: unknown): number => statusByCode[codeOf(erro
 
 /** The error that a status received from a server stands for. */
 export function errorOfStatus(status: number, message: string): HakoError {
-  return new HakoError(codeByStatus.get(status) ?? 'unknown', message === '' ? `the server answered status ${status}` : message);
+  return new HakoError(
+    codeByStatus.get(status) ?? 'unknown',
+    message === '' ? `the server answered status ${status}` : message,
+  );
 }
 
 /** Longest message that is sent, in characters: it travels in a header, whose block is limited. */
@@ -97,7 +100,11 @@ const timeoutUnits: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000
 /** Milliseconds of a `grpc-timeout` header (at most eight digits and a unit). invalid-argument when it is not one. */
 export function parseGrpcTimeout(value: string): number {
   const match = /^(\d{1,8})([HMSmun])$/.exec(value);
-  if (match === null) throw new HakoError('invalid-argument', `grpc-timeout "${value}" is not up to 8 digits and one of H, M, S, m, u, n`);
+  if (match === null)
+    throw new HakoError(
+      'invalid-argument',
+      `grpc-timeout "${value}" is not up to 8 digits and one of H, M, S, m, u, n`,
+    );
   return Number(match[1]) * (timeoutUnits[match[2] as string] as number);
 }
 

@@ -37,7 +37,13 @@ const echo = createFileRegistry(
           { name: 'Say', inputType: '.test.Text', outputType: '.test.Text' },
           { name: 'Count', inputType: '.test.Text', outputType: '.test.Text', serverStreaming: true },
           { name: 'Join', inputType: '.test.Text', outputType: '.test.Text', clientStreaming: true },
-          { name: 'Chat', inputType: '.test.Text', outputType: '.test.Text', clientStreaming: true, serverStreaming: true },
+          {
+            name: 'Chat',
+            inputType: '.test.Text',
+            outputType: '.test.Text',
+            clientStreaming: true,
+            serverStreaming: true,
+          },
         ],
       },
     ],
@@ -77,7 +83,10 @@ const wellBehaved: Required<Answers> = {
 const serviceOf = (answers: Answers): GrpcService => grpcService(echo, { ...wellBehaved, ...answers } as never);
 
 /** A server on a socket of its own and a client for it; both are gone after the test. */
-async function house(t: TestContext, answers: Answers = {}): Promise<{ server: GrpcServer; client: EchoClient; path: string; connection: GrpcClient }> {
+async function house(
+  t: TestContext,
+  answers: Answers = {},
+): Promise<{ server: GrpcServer; client: EchoClient; path: string; connection: GrpcClient }> {
   const directory = await mkdtemp(join(tmpdir(), 'hako-grpc-'));
   const path = join(directory, 'test.sock');
   const server = new GrpcServer([serviceOf(answers)], silent);
@@ -121,7 +130,10 @@ test('an error arrives with its code and its message, whatever letters it has', 
       throw new HakoError('data-loss', 'the rest is gone');
     },
   });
-  await assert.rejects(client.say({ text: '箱舟' }), { code: 'not-found', message: 'image "箱舟": 100% höre nix\nzweite Zeile' });
+  await assert.rejects(client.say({ text: '箱舟' }), {
+    code: 'not-found',
+    message: 'image "箱舟": 100% höre nix\nzweite Zeile',
+  });
   const replies = client.count({ text: '9' });
   assert.equal((await replies.next()).value?.text, 'one');
   await assert.rejects(replies.next(), { code: 'data-loss', message: 'the rest is gone' });
@@ -132,7 +144,10 @@ test('a method or service that is not there is unimplemented', async (t) => {
   const session = connectHttp2('http://localhost', { createConnection: () => connect(path) });
   t.after(() => session.destroy());
   const ask = async (target: string): Promise<unknown[]> => {
-    const stream = session.request({ ':method': 'POST', ':path': target, 'content-type': 'application/grpc' }, { endStream: true });
+    const stream = session.request(
+      { ':method': 'POST', ':path': target, 'content-type': 'application/grpc' },
+      { endStream: true },
+    );
     const { promise, resolve } = Promise.withResolvers<unknown[]>();
     stream.on('response', (headers) => resolve([headers['grpc-status'], headers['grpc-message']]));
     return promise;
@@ -257,7 +272,12 @@ test('bytes that are no message, two messages and compressed ones are refused', 
   const session = connectHttp2('http://localhost', { createConnection: () => connect(path) });
   t.after(() => session.destroy());
   const ask = (bytes: Buffer, headers: Record<string, string> = {}): Promise<unknown> => {
-    const stream = session.request({ ':method': 'POST', ':path': '/test.Echo/Say', 'content-type': 'application/grpc', ...headers });
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/test.Echo/Say',
+      'content-type': 'application/grpc',
+      ...headers,
+    });
     const { promise, resolve } = Promise.withResolvers<unknown>();
     stream.on('response', (received) => resolve(received['grpc-status']));
     stream.on('error', () => {});
@@ -293,7 +313,9 @@ test('an answer that comes before the caller has said all ends the call', async 
 });
 
 test('metadata reaches the handler', async (t) => {
-  const { path } = await house(t, { say: async (_request, call) => ({ text: String(call.headers['containerd-namespace']) }) });
+  const { path } = await house(t, {
+    say: async (_request, call) => ({ text: String(call.headers['containerd-namespace']) }),
+  });
   const connection = new GrpcClient(path, { 'containerd-namespace': 'k8s.io' });
   t.after(() => connection.close());
   const client = connection.service(echo) as unknown as EchoClient;

@@ -15,7 +15,8 @@ export const containersService = (containers: Containers): GrpcService =>
     get: (request, call) => ({ container: toContainer(containers.get(callOf(call), request.id)) }),
     list: (request, call) => ({ containers: containers.list(callOf(call), request.filters).map(toContainer) }),
     listStream: async function* (request, call) {
-      for (const container of containers.list(callOf(call), request.filters)) yield { container: toContainer(container) };
+      for (const container of containers.list(callOf(call), request.filters))
+        yield { container: toContainer(container) };
     },
     create: async (request, call) => {
       const container = fromContainer(needed(request.container, 'Container'));

@@ -53,7 +53,8 @@ class Shelf {
   }
 
   async writer(_call: Call, { ref, expected }: { ref: string; expected?: string }): Promise<ContentWriter> {
-    if (expected !== undefined && this.blobs.has(expected)) throw new HakoError('already-exists', `content ${expected}: already exists`);
+    if (expected !== undefined && this.blobs.has(expected))
+      throw new HakoError('already-exists', `content ${expected}: already exists`);
     const held = (): Buffer => this.uploads.get(ref) ?? Buffer.alloc(0);
     const close = async (): Promise<void> => void this.closed++;
     const date = new Date();
@@ -118,7 +119,15 @@ test('an upload is asked for, written and committed', async (t) => {
     { action: WRITE, offset: 6n, data: bytesOf('world') },
     { action: COMMIT, offset: 11n, total: 11n, expected: digestOf(bytesOf('hello world')), labels: { a: 'b' } },
   );
-  assert.deepEqual(replies.map(({ action, offset }) => [action, offset]), [[STAT, 0n], [WRITE, 6n], [WRITE, 11n], [COMMIT, 11n]]);
+  assert.deepEqual(
+    replies.map(({ action, offset }) => [action, offset]),
+    [
+      [STAT, 0n],
+      [WRITE, 6n],
+      [WRITE, 11n],
+      [COMMIT, 11n],
+    ],
+  );
   assert.equal(replies[0]?.total, 11n);
   assert.equal(replies[1]?.digest, digestOf(bytesOf('hello ')));
   assert.equal(replies[3]?.digest, digestOf(bytesOf('hello world')));
@@ -131,7 +140,11 @@ test('a client that stops leaves its bytes, and goes on or starts anew', async (
   assert.equal(shelf.uploads.get('r')?.toString(), 'hel');
   assert.equal(shelf.closed, 1);
 
-  const [stat, more] = await talk(client, { action: STAT, ref: 'r' }, { action: WRITE, offset: 3n, data: bytesOf('lo') });
+  const [stat, more] = await talk(
+    client,
+    { action: STAT, ref: 'r' },
+    { action: WRITE, offset: 3n, data: bytesOf('lo') },
+  );
   assert.deepEqual([stat?.offset, more?.offset], [3n, 5n]);
   assert.equal(stat?.digest, digestOf(bytesOf('hel')));
 
@@ -141,7 +154,11 @@ test('a client that stops leaves its bytes, and goes on or starts anew', async (
 
 test('a write elsewhere than at the end is out of range', async (t) => {
   const { client } = await house(t);
-  const upload = talk(client, { action: WRITE, ref: 'r', data: bytesOf('hello') }, { action: WRITE, offset: 9n, data: bytesOf('!') });
+  const upload = talk(
+    client,
+    { action: WRITE, ref: 'r', data: bytesOf('hello') },
+    { action: WRITE, offset: 9n, data: bytesOf('!') },
+  );
   await assert.rejects(upload, { code: 'out-of-range', message: 'write @9 must occur at current offset 5' });
 });
 
@@ -149,14 +166,21 @@ test('a blob that is there already is told at once, or when its digest becomes k
   const { shelf, client } = await house(t);
   const digest = shelf.put('known');
   await assert.rejects(talk(client, { action: STAT, ref: 'r', expected: digest }), { code: 'already-exists' });
-  const upload = talk(client, { action: WRITE, ref: 'r', data: bytesOf('known') }, { action: COMMIT, offset: 5n, expected: digest });
+  const upload = talk(
+    client,
+    { action: WRITE, ref: 'r', data: bytesOf('known') },
+    { action: COMMIT, offset: 5n, expected: digest },
+  );
   await assert.rejects(upload, { code: 'already-exists' });
   assert.equal(shelf.uploads.has('r'), false);
 });
 
 test('an upload without a name is invalid', async (t) => {
   const { client } = await house(t);
-  await assert.rejects(talk(client, { action: STAT }), { code: 'invalid-argument', message: 'first message must have a reference' });
+  await assert.rejects(talk(client, { action: STAT }), {
+    code: 'invalid-argument',
+    message: 'first message must have a reference',
+  });
   await assert.rejects(talk(client), { code: 'invalid-argument' });
 });
 
@@ -179,7 +203,10 @@ test('a blob is read whole, in part, and not past its end', async (t) => {
   assert.deepEqual(await read(2_500_000n, 0n), [0, []]);
   await assert.rejects(read(2_500_001n, 0n), { code: 'out-of-range' });
   assert.equal(shelf.closed, 5);
-  await assert.rejects(async () => {
-    for await (const _ of client.read({ digest: 'sha256:00' }));
-  }, { code: 'not-found' });
+  await assert.rejects(
+    async () => {
+      for await (const _ of client.read({ digest: 'sha256:00' }));
+    },
+    { code: 'not-found' },
+  );
 });

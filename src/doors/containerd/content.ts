@@ -55,8 +55,9 @@ async function* readContent(
   const end = size <= 0 ? blob.size : Math.min(blob.size, offset + size);
   while (offset < end) {
     const data = await blob.read(offset, Math.min(readSize, end - offset), call.signal);
-    if (data.length === 0) throw new HakoError('data-loss', `content "${request.digest}" ends after ${offset} of ${blob.size} bytes`);
-    yield { offset: BigInt(offset), data: data as Uint8Array<ArrayBuffer> };
+    if (data.length === 0)
+      throw new HakoError('data-loss', `content "${request.digest}" ends after ${offset} of ${blob.size} bytes`);
+    yield { offset: BigInt(offset), data };
     offset += data.length;
   }
 }

@@ -28,13 +28,15 @@ export function fromTimestamp(timestamp: Timestamp | undefined): Date | undefine
   return timestampDate(timestamp);
 }
 
-export const toAny = ({ typeUrl, value }: Any): AnyMessage => create(AnySchema, { typeUrl, value: new Uint8Array(value) });
+export const toAny = ({ typeUrl, value }: Any): AnyMessage =>
+  create(AnySchema, { typeUrl, value: new Uint8Array(value) });
 
 /** A copy, since the bytes of a message are part of the larger buffer it came in. */
 export const fromAny = ({ typeUrl, value }: AnyMessage): Any => ({ typeUrl, value: value.slice() });
 
 /** For messages whose type has optional fields that TypeScript wants left out rather than undefined. */
-export const optionalAny = (any: AnyMessage | undefined): Any | undefined => (any === undefined ? undefined : fromAny(any));
+export const optionalAny = (any: AnyMessage | undefined): Any | undefined =>
+  any === undefined ? undefined : fromAny(any);
 
 export const toMount = (mount: Mount): MessageInitShape<typeof MountSchema> => ({
   type: mount.type,

@@ -63,7 +63,10 @@ test('namespace and lease of a call reach the service, and namespaces themselves
   assert.deepEqual([seen[0]?.namespace, seen[0]?.lease], ['k8s.io', 'l1']);
   const bare = await house(t, services, { 'containerd-namespace': '' });
   const { namespaces } = await bare.service(Namespaces).list({});
-  assert.deepEqual(namespaces.map(({ name, labels }) => [name, labels]), [['a', { b: 'c' }]]);
+  assert.deepEqual(
+    namespaces.map(({ name, labels }) => [name, labels]),
+    [['a', { b: 'c' }]],
+  );
 });
 
 test('errors of services keep code and message', async (t) => {
@@ -71,12 +74,17 @@ test('errors of services keep code and message', async (t) => {
     throw notFound('image', 'ghost');
   };
   const client = await house(t, { images: { get: refuse } });
-  await assert.rejects(client.service(Images).get({ name: 'ghost' }), { code: 'not-found', message: 'image "ghost": not found' });
+  await assert.rejects(client.service(Images).get({ name: 'ghost' }), {
+    code: 'not-found',
+    message: 'image "ghost": not found',
+  });
 });
 
 test('a container comes back as it was sent', async (t) => {
   const client = await house(t, {
-    containers: { create: async (_call: Call, container: object) => ({ ...container, createdAt: now, updatedAt: now }) },
+    containers: {
+      create: async (_call: Call, container: object) => ({ ...container, createdAt: now, updatedAt: now }),
+    },
   });
   const any = (typeUrl: string) => create(AnySchema, { typeUrl, value: new Uint8Array([1, 2, 3]) });
   const sent = {
@@ -132,7 +140,10 @@ test('processes are told with status and exit, and exec ids name them', async (t
   });
   const tasks = client.service(Tasks);
   const [first, second] = (await tasks.list({})).tasks;
-  assert.deepEqual([first?.id, first?.status, first?.stdout, first?.exitedAt], ['web', Status.RUNNING, '/out', undefined]);
+  assert.deepEqual(
+    [first?.id, first?.status, first?.stdout, first?.exitedAt],
+    ['web', Status.RUNNING, '/out', undefined],
+  );
   assert.deepEqual([second?.id, second?.status, second?.exitStatus], ['sh', Status.STOPPED, 130]);
   const gone = await tasks.deleteProcess({ containerId: 'web', execId: 'sh' });
   assert.deepEqual([gone.id, gone.exitStatus, gone.pid], ['sh', 130, 7]);
@@ -151,16 +162,25 @@ test('metrics leave out a task that has ended meanwhile', async (t) => {
     },
   });
   const { metrics } = await client.service(Tasks).metrics({});
-  assert.deepEqual(metrics.map(({ id }) => id), ['a', 'c']);
+  assert.deepEqual(
+    metrics.map(({ id }) => id),
+    ['a', 'c'],
+  );
   const filtered = await client.service(Tasks).metrics({ filters: ['id==c', 'id==b'] });
-  assert.deepEqual(filtered.metrics.map(({ id }) => id), ['c']);
+  assert.deepEqual(
+    filtered.metrics.map(({ id }) => id),
+    ['c'],
+  );
 });
 
 test('what is not there yet says so', async (t) => {
   const client = await house(t, { tasks: {} });
   await assert.rejects(client.service(Tasks).checkpoint({ containerId: 'web' }), { code: 'unimplemented' });
   const create = client.service(Tasks).create({ containerId: 'web', checkpoint: { digest: 'sha256:aa' } });
-  await assert.rejects(create, { code: 'unimplemented', message: 'creating a task from a checkpoint is not implemented' });
+  await assert.rejects(create, {
+    code: 'unimplemented',
+    message: 'creating a task from a checkpoint is not implemented',
+  });
 });
 
 test('snapshots are listed in blocks with kind, dates and parent', async (t) => {
@@ -187,7 +207,11 @@ test('leases and their resources are told as the service knows them', async (t) 
   const added: unknown[] = [];
   const client = await house(t, {
     leases: {
-      create: async (_call: Call, id: string, labels: object) => ({ id: id === '' ? 'made-up' : id, labels, createdAt: now }),
+      create: async (_call: Call, id: string, labels: object) => ({
+        id: id === '' ? 'made-up' : id,
+        labels,
+        createdAt: now,
+      }),
       addResource: async (_call: Call, id: string, resource: object) => void added.push([id, resource]),
     },
   });
@@ -204,14 +228,22 @@ test('plugins are filtered, and one that was skipped tells why', async (t) => {
   const client = await house(t, {
     introspection: {
       plugins: () => [
-        { ...plugin, type: 'io.containerd.snapshotter.v1', id: 'overlayfs', platforms: [{ os: 'linux', architecture: 'amd64' }] },
+        {
+          ...plugin,
+          type: 'io.containerd.snapshotter.v1',
+          id: 'overlayfs',
+          platforms: [{ os: 'linux', architecture: 'amd64' }],
+        },
         { ...plugin, type: 'io.containerd.snapshotter.v1', id: 'btrfs', error: { code: 2, message: 'skip plugin' } },
       ],
     },
   });
   const introspection = client.service(Introspection);
   const found = await introspection.plugins({ filters: ['type==io.containerd.snapshotter.v1, id==overlayfs'] });
-  assert.deepEqual(found.plugins.map(({ id, platforms }) => [id, platforms[0]?.architecture]), [['overlayfs', 'amd64']]);
+  assert.deepEqual(
+    found.plugins.map(({ id, platforms }) => [id, platforms[0]?.architecture]),
+    [['overlayfs', 'amd64']],
+  );
   const { plugin: btrfs } = await introspection.pluginInfo({ type: 'io.containerd.snapshotter.v1', id: 'btrfs' });
   assert.deepEqual([btrfs?.initErr?.code, btrfs?.initErr?.message], [2, 'skip plugin']);
   await assert.rejects(introspection.pluginInfo({ type: 'x', id: 'y' }), { code: 'not-found' });
@@ -232,11 +264,17 @@ test('a watcher hears of events from the moment its call has begun, and of those
   }, 5);
   const { value } = await first;
   clearInterval(ticker);
-  assert.deepEqual([value?.namespace, value?.topic, value?.event?.typeUrl], ['default', '/tasks/exit', 'containerd.events.TaskExit']);
+  assert.deepEqual(
+    [value?.namespace, value?.topic, value?.event?.typeUrl],
+    ['default', '/tasks/exit', 'containerd.events.TaskExit'],
+  );
   stop.abort(new HakoError('cancelled', 'heard enough'));
-  await assert.rejects(async () => {
-    while ((await heard.next()).done !== true);
-  }, { code: 'cancelled' });
+  await assert.rejects(
+    async () => {
+      while ((await heard.next()).done !== true);
+    },
+    { code: 'cancelled' },
+  );
 });
 
 test('the daemon says that it and its services are well', async (t) => {

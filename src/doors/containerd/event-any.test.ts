@@ -27,7 +27,11 @@ test("events of images live in the images service's package", () => {
 });
 
 test('numbers, messages within and lists of them are encoded as their fields want them', () => {
-  const content = eventAny({ kind: 'plain', type: 'ContentCreate', fields: { digest: 'sha256:00', size: 5_000_000_000 } });
+  const content = eventAny({
+    kind: 'plain',
+    type: 'ContentCreate',
+    fields: { digest: 'sha256:00', size: 5_000_000_000 },
+  });
   assert.equal(fromBinary(ContentCreateSchema, content.value).size, 5_000_000_000n);
 
   const task = eventAny({
@@ -44,9 +48,16 @@ test('numbers, messages within and lists of them are encoded as their fields wan
   assert.deepEqual([rootfs[0]?.type, rootfs[0]?.options], ['overlay', ['ro']]);
 
   const options = { typeUrl: 'containerd.runc.v1.Options', value: new Uint8Array([1, 2]) };
-  const container = eventAny({ kind: 'plain', type: 'ContainerCreate', fields: { id: 'web', runtime: { name: 'r', options } } });
+  const container = eventAny({
+    kind: 'plain',
+    type: 'ContainerCreate',
+    fields: { id: 'web', runtime: { name: 'r', options } },
+  });
   const runtime = fromBinary(ContainerCreateSchema, container.value).runtime;
-  assert.deepEqual([runtime?.name, runtime?.options?.typeUrl, runtime?.options?.value.length], ['r', options.typeUrl, 2]);
+  assert.deepEqual(
+    [runtime?.name, runtime?.options?.typeUrl, runtime?.options?.value.length],
+    ['r', options.typeUrl, 2],
+  );
 });
 
 test('what a client published is handed on as it came, and an unknown type is our mistake', () => {

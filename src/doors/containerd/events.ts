@@ -18,7 +18,12 @@ export const eventsService = (events: Events): GrpcService =>
     forward: (request) => {
       const { timestamp, namespace, topic, event } = needed(request.envelope, 'envelope');
       const any = fromAny(event ?? create(AnySchema));
-      events.forward({ timestamp: fromTimestamp(timestamp) ?? new Date(), namespace, topic, payload: { kind: 'any', any } });
+      events.forward({
+        timestamp: fromTimestamp(timestamp) ?? new Date(),
+        namespace,
+        topic,
+        payload: { kind: 'any', any },
+      });
       return {};
     },
     subscribe: (request, call) => subscribe(events, request.filters, call),

@@ -50,7 +50,8 @@ function fromImage(message: ImageMessage | undefined, epoch: Timestamp | undefin
   const { name, labels, target } = needed(message, 'Image');
   if (name === '') throw invalid('Image.Name required');
   // An update that changes labels alone may leave the target out.
-  const descriptor = target === undefined ? { mediaType: '', digest: '', size: 0 } : fromDescriptor(target, 'Image.Target');
+  const descriptor =
+    target === undefined ? { mediaType: '', digest: '', size: 0 } : fromDescriptor(target, 'Image.Target');
   const createdAt = fromTimestamp(epoch);
   return { name, labels, target: descriptor, ...(createdAt !== undefined && { createdAt }) };
 }

@@ -1,13 +1,18 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { notFound, unimplemented } from '#base/errors.ts';
 import { filterItems } from '#base/filters.ts';
-import { Introspection as IntrospectionApi, type PluginSchema } from '#proto/gen/containerd/services/introspection/v1/introspection_pb.ts';
+import {
+  Introspection as IntrospectionApi,
+  type PluginSchema,
+} from '#proto/gen/containerd/services/introspection/v1/introspection_pb.ts';
 import type { Introspection, PluginStatus } from '#services/introspection.ts';
 import { grpcService, type GrpcService } from '#wire/grpc-service.ts';
 
 export const introspectionService = (introspection: Introspection): GrpcService =>
   grpcService(IntrospectionApi, {
-    plugins: (request) => ({ plugins: filterItems(introspection.plugins(), request.filters, pluginField).map(toPlugin) }),
+    plugins: (request) => ({
+      plugins: filterItems(introspection.plugins(), request.filters, pluginField).map(toPlugin),
+    }),
     server: () => {
       const { uuid, pid, pidns } = introspection.server();
       return { uuid, pid: BigInt(pid), pidns: BigInt(pidns) };

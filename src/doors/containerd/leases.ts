@@ -7,7 +7,9 @@ import { needed, toTimestamp } from './convert.ts';
 
 export const leasesService = (leases: Leases): GrpcService =>
   grpcService(LeasesApi, {
-    create: async (request, call) => ({ lease: toLease(await leases.create(callOf(call), request.id, request.labels)) }),
+    create: async (request, call) => ({
+      lease: toLease(await leases.create(callOf(call), request.id, request.labels)),
+    }),
     delete: async (request, call) => {
       await leases.delete(callOf(call), request.id, { sync: request.sync });
       return {};

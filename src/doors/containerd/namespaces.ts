@@ -1,5 +1,8 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { Namespaces as NamespacesApi, type NamespaceSchema } from '#proto/gen/containerd/services/namespaces/v1/namespaces_pb.ts';
+import {
+  Namespaces as NamespacesApi,
+  type NamespaceSchema,
+} from '#proto/gen/containerd/services/namespaces/v1/namespaces_pb.ts';
 import type { Namespace, Namespaces } from '#services/namespaces.ts';
 import { grpcService, type GrpcService } from '#wire/grpc-service.ts';
 import { needed, paths } from './convert.ts';
@@ -23,4 +26,7 @@ export const namespacesService = (namespaces: Namespaces): GrpcService =>
     },
   });
 
-const toNamespace = ({ name, labels }: Namespace): MessageInitShape<typeof NamespaceSchema> => ({ name, labels: { ...labels } });
+const toNamespace = ({ name, labels }: Namespace): MessageInitShape<typeof NamespaceSchema> => ({
+  name,
+  labels: { ...labels },
+});

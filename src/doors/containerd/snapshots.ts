@@ -1,6 +1,10 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { unimplemented } from '#base/errors.ts';
-import { Kind, Snapshots as SnapshotsApi, type InfoSchema } from '#proto/gen/containerd/services/snapshots/v1/snapshots_pb.ts';
+import {
+  Kind,
+  Snapshots as SnapshotsApi,
+  type InfoSchema,
+} from '#proto/gen/containerd/services/snapshots/v1/snapshots_pb.ts';
 import type { SnapshotInfo, Snapshots } from '#services/snapshots.ts';
 import { grpcService, type GrpcService } from '#wire/grpc-service.ts';
 import { callOf } from './call.ts';
@@ -34,7 +38,8 @@ export const snapshotsService = (snapshots: Snapshots): GrpcService =>
       return { info: toInfo(await snapshots.update(callOf(call), snapshotter, { name, labels }, paths(updateMask))) };
     },
     list: async function* ({ snapshotter, filters }, call) {
-      for (const block of inBlocks(snapshots.list(callOf(call), snapshotter, filters))) yield { info: block.map(toInfo) };
+      for (const block of inBlocks(snapshots.list(callOf(call), snapshotter, filters)))
+        yield { info: block.map(toInfo) };
     },
     usage: async ({ snapshotter, key }, call) => {
       const { bytes, inodes } = await snapshots.usage(callOf(call), snapshotter, key);

@@ -7,7 +7,7 @@ import { Tasks as TasksApi, type CreateTaskRequest } from '#proto/gen/containerd
 import type { MetricSchema } from '#proto/gen/containerd/types/metrics_pb.ts';
 import { Status, type ProcessSchema } from '#proto/gen/containerd/types/task/task_pb.ts';
 import type { NewTask, TaskProcess, Tasks } from '#services/tasks.ts';
-import { grpcService, type GrpcService } from '#wire/grpc-service.ts';
+import { grpcService, type GrpcService, type Methods } from '#wire/grpc-service.ts';
 import { callOf } from './call.ts';
 import { fromAny, fromMount, needed, optionalAny, toAny, toTimestamp } from './convert.ts';
 
@@ -20,68 +20,78 @@ const statuses = {
   pausing: Status.PAUSING,
 } as const satisfies Record<TaskStatus, Status>;
 
+type TaskMethods = Methods<typeof TasksApi>;
+type LifeMethod = 'create' | 'start' | 'exec' | 'delete' | 'deleteProcess' | 'get' | 'list' | 'wait' | 'checkpoint';
+
 export const tasksService = (tasks: Tasks): GrpcService =>
-  grpcService(TasksApi, {
-    create: async (request, call) => {
-      const { pid } = await tasks.create(callOf(call), newTask(request));
-      return { containerId: request.containerId, pid };
-    },
-    start: async ({ containerId, execId }, call) => {
-      const { pid } = await tasks.start(callOf(call), containerId, execId);
-      return { pid };
-    },
-    delete: async ({ containerId }, call) => toExit(await tasks.delete(callOf(call), containerId, '')),
-    deleteProcess: async ({ containerId, execId }, call) => {
-      if (execId === '') throw invalid('exec id cannot be empty');
-      return { id: execId, ...toExit(await tasks.delete(callOf(call), containerId, execId)) };
-    },
-    get: async ({ containerId, execId }, call) => ({
-      process: toProcess(await tasks.get(callOf(call), containerId, execId)),
-    }),
-    list: async (_request, call) => ({ tasks: (await tasks.list(callOf(call))).map(toProcess) }),
-    kill: async ({ containerId, execId, signal, all }, call) => {
-      await tasks.kill(callOf(call), containerId, execId, { signal, all });
-      return {};
-    },
-    exec: async (request, call) => {
-      if (request.execId === '') throw invalid('exec id cannot be empty');
-      const spec = fromAny(needed(request.spec, 'Spec')).value;
-      await tasks.exec(callOf(call), request.containerId, request.execId, spec, stdioOf(request));
-      return {};
-    },
-    resizePty: async ({ containerId, execId, width, height }, call) => {
-      await tasks.resize(callOf(call), containerId, execId, { width, height });
-      return {};
-    },
-    closeIO: async ({ containerId, execId, stdin }, call) => {
-      if (stdin) await tasks.closeStdin(callOf(call), containerId, execId);
-      return {};
-    },
-    pause: async ({ containerId }, call) => {
-      await tasks.pause(callOf(call), containerId);
-      return {};
-    },
-    resume: async ({ containerId }, call) => {
-      await tasks.resume(callOf(call), containerId);
-      return {};
-    },
-    listPids: async ({ containerId }, call) => ({
-      processes: (await tasks.pids(callOf(call), containerId)).map(({ pid }) => ({ pid })),
-    }),
-    checkpoint: () => {
-      throw unimplemented('checkpointing a task');
-    },
-    update: async ({ containerId, resources }, call) => {
-      await tasks.update(callOf(call), containerId, fromAny(needed(resources, 'Resources')));
-      return {};
-    },
-    metrics: async (request, call) => ({ metrics: await metrics(tasks, callOf(call), request.filters) }),
-    wait: async ({ containerId, execId }, call) => {
-      call.lasts();
-      const { status, at } = await tasks.wait(callOf(call), containerId, execId);
-      return { exitStatus: status, exitedAt: toTimestamp(at) };
-    },
-  });
+  grpcService(TasksApi, { ...lifeOf(tasks), ...controlOf(tasks) });
+
+/** How processes come, are looked at, and go. */
+const lifeOf = (tasks: Tasks): Pick<TaskMethods, LifeMethod> => ({
+  create: async (request, call) => {
+    const { pid } = await tasks.create(callOf(call), newTask(request));
+    return { containerId: request.containerId, pid };
+  },
+  start: async ({ containerId, execId }, call) => {
+    const { pid } = await tasks.start(callOf(call), containerId, execId);
+    return { pid };
+  },
+  delete: async ({ containerId }, call) => toExit(await tasks.delete(callOf(call), containerId, '')),
+  deleteProcess: async ({ containerId, execId }, call) => {
+    if (execId === '') throw invalid('exec id cannot be empty');
+    return { id: execId, ...toExit(await tasks.delete(callOf(call), containerId, execId)) };
+  },
+  get: async ({ containerId, execId }, call) => ({
+    process: toProcess(await tasks.get(callOf(call), containerId, execId)),
+  }),
+  list: async (_request, call) => ({ tasks: (await tasks.list(callOf(call))).map(toProcess) }),
+  exec: async (request, call) => {
+    if (request.execId === '') throw invalid('exec id cannot be empty');
+    const spec = fromAny(needed(request.spec, 'Spec')).value;
+    await tasks.exec(callOf(call), request.containerId, request.execId, spec, stdioOf(request));
+    return {};
+  },
+  wait: async ({ containerId, execId }, call) => {
+    call.lasts();
+    const { status, at } = await tasks.wait(callOf(call), containerId, execId);
+    return { exitStatus: status, exitedAt: toTimestamp(at) };
+  },
+  checkpoint: () => {
+    throw unimplemented('checkpointing a task');
+  },
+});
+
+/** What is done to processes that run. */
+const controlOf = (tasks: Tasks): Omit<TaskMethods, LifeMethod> => ({
+  kill: async ({ containerId, execId, signal, all }, call) => {
+    await tasks.kill(callOf(call), containerId, execId, { signal, all });
+    return {};
+  },
+  resizePty: async ({ containerId, execId, width, height }, call) => {
+    await tasks.resize(callOf(call), containerId, execId, { width, height });
+    return {};
+  },
+  closeIO: async ({ containerId, execId, stdin }, call) => {
+    if (stdin) await tasks.closeStdin(callOf(call), containerId, execId);
+    return {};
+  },
+  pause: async ({ containerId }, call) => {
+    await tasks.pause(callOf(call), containerId);
+    return {};
+  },
+  resume: async ({ containerId }, call) => {
+    await tasks.resume(callOf(call), containerId);
+    return {};
+  },
+  listPids: async ({ containerId }, call) => ({
+    processes: (await tasks.pids(callOf(call), containerId)).map(({ pid }) => ({ pid })),
+  }),
+  update: async ({ containerId, resources }, call) => {
+    await tasks.update(callOf(call), containerId, fromAny(needed(resources, 'Resources')));
+    return {};
+  },
+  metrics: async (request, call) => ({ metrics: await metrics(tasks, callOf(call), request.filters) }),
+});
 
 function newTask(request: CreateTaskRequest): NewTask {
   if (request.checkpoint !== undefined) throw unimplemented('creating a task from a checkpoint');
@@ -111,7 +121,11 @@ const toProcess = (process: TaskProcess): MessageInitShape<typeof ProcessSchema>
 });
 
 /** What the tasks of a namespace use. One that ends meanwhile, or whose shim does not answer, is left out. */
-async function metrics(tasks: Tasks, call: Call, filters: readonly string[]): Promise<MessageInitShape<typeof MetricSchema>[]> {
+async function metrics(
+  tasks: Tasks,
+  call: Call,
+  filters: readonly string[],
+): Promise<MessageInitShape<typeof MetricSchema>[]> {
   const wanted = filterItems(await tasks.list(call), filters, (task, [first]) =>
     first === 'id' ? task.containerId : first === 'namespace' ? call.namespace : undefined,
   );
@@ -119,7 +133,11 @@ async function metrics(tasks: Tasks, call: Call, filters: readonly string[]): Pr
   return measured.filter((one) => one !== undefined);
 }
 
-async function metric(tasks: Tasks, call: Call, id: string): Promise<MessageInitShape<typeof MetricSchema> | undefined> {
+async function metric(
+  tasks: Tasks,
+  call: Call,
+  id: string,
+): Promise<MessageInitShape<typeof MetricSchema> | undefined> {
   const timestamp = toTimestamp(new Date());
   try {
     return { timestamp, id, data: toAny(await tasks.stats(call, id)) };
