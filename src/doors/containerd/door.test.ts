@@ -136,6 +136,7 @@ test('processes are told with status and exit, and exec ids name them', async (t
         { ...process, execId: 'sh', status: 'stopped', exit: { pid: 7, status: 130, at: now } },
       ],
       delete: async () => ({ pid: 7, status: 130, at: now }),
+      pids: async () => [{ pid: 7 }, { pid: 8, execId: 'sh' }],
     },
   });
   const tasks = client.service(Tasks);
@@ -147,6 +148,14 @@ test('processes are told with status and exit, and exec ids name them', async (t
   assert.deepEqual([second?.id, second?.status, second?.exitStatus], ['sh', Status.STOPPED, 130]);
   const gone = await tasks.deleteProcess({ containerId: 'web', execId: 'sh' });
   assert.deepEqual([gone.id, gone.exitStatus, gone.pid], ['sh', 130, 7]);
+  const { processes } = await tasks.listPids({ containerId: 'web' });
+  assert.deepEqual(
+    processes.map(({ pid, info }) => [pid, info?.typeUrl]),
+    [
+      [7, undefined],
+      [8, 'containerd.runc.v1.ProcessDetails'],
+    ],
+  );
   await assert.rejects(tasks.deleteProcess({ containerId: 'web' }), { code: 'invalid-argument' });
   await assert.rejects(tasks.exec({ containerId: 'web' }), { code: 'invalid-argument' });
 });

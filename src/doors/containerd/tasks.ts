@@ -1,8 +1,9 @@
-import type { MessageInitShape } from '@bufbuild/protobuf';
+import { create, toBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import type { Call } from '#base/call.ts';
 import { codeOf, invalid, unimplemented } from '#base/errors.ts';
 import { filterItems } from '#base/filters.ts';
 import type { Exit, Stdio, TaskStatus } from '#core/runtime.ts';
+import { ProcessDetailsSchema } from '#proto/gen/containerd/runc/v1/options_pb.ts';
 import { Tasks as TasksApi, type CreateTaskRequest } from '#proto/gen/containerd/services/tasks/v1/tasks_pb.ts';
 import type { MetricSchema } from '#proto/gen/containerd/types/metrics_pb.ts';
 import { Status, type ProcessSchema } from '#proto/gen/containerd/types/task/task_pb.ts';
@@ -84,7 +85,7 @@ const controlOf = (tasks: Tasks): Omit<TaskMethods, LifeMethod> => ({
     return {};
   },
   listPids: async ({ containerId }, call) => ({
-    processes: (await tasks.pids(callOf(call), containerId)).map(({ pid }) => ({ pid })),
+    processes: (await tasks.pids(callOf(call), containerId)).map(toProcessInfo),
   }),
   update: async ({ containerId, resources }, call) => {
     await tasks.update(callOf(call), containerId, fromAny(needed(resources, 'Resources')));
@@ -118,6 +119,17 @@ const toProcess = (process: TaskProcess): MessageInitShape<typeof ProcessSchema>
   status: statuses[process.status],
   ...stdioOf(process.stdio),
   ...(process.exit !== undefined && { exitStatus: process.exit.status, exitedAt: toTimestamp(process.exit.at) }),
+});
+
+/** The shim's own message tells `ctr tasks ps` which process is an exec's. */
+const toProcessInfo = ({ pid, execId = '' }: { pid: number; execId?: string }) => ({
+  pid,
+  ...(execId !== '' && {
+    info: toAny({
+      typeUrl: ProcessDetailsSchema.typeName,
+      value: toBinary(ProcessDetailsSchema, create(ProcessDetailsSchema, { execId })),
+    }),
+  }),
 });
 
 /** What the tasks of a namespace use. One that ends meanwhile, or whose shim does not answer, is left out. */
