@@ -37,16 +37,20 @@ export async function openRegistry(undo: AsyncDisposableStack): Promise<RunningR
   return Object.assign(registry, { busybox: `${registry.host}/busybox:latest` });
 }
 
-/** HAKO_TEST_ADDRESS tries the tests of `ctr` against a containerd that runs already: a test that fails there is wrong. */
-export const elsewhere = process.env['HAKO_TEST_ADDRESS'];
+/**
+ * HAKO_TEST_ADDRESS and HAKO_TEST_DOCKER_ADDRESS try the tests of `ctr` and `docker` against a containerd and a dockerd
+ * that run already: a test that fails there is wrong.
+ */
+export const elsewhere = process.env['HAKO_TEST_ADDRESS'] ?? process.env['HAKO_TEST_DOCKER_ADDRESS'];
 
 function stranger(address: string): Harbour {
+  const dockerAddress = process.env['HAKO_TEST_DOCKER_ADDRESS'] ?? '/none';
   const refuse = (): never => {
     throw new Error('the daemon at HAKO_TEST_ADDRESS is not ours to start or stop');
   };
-  const daemon = { dir: tmpdir(), root: '', state: '', address, dockerAddress: '/none', configFile: '', pid: undefined };
+  const daemon = { dir: tmpdir(), root: '', state: '', address, dockerAddress, configFile: '', pid: undefined };
   const calls = { configure: refuse, log: () => '', start: refuse, stop: refuse, kill: refuse, end: refuse };
-  return { daemon: { ...daemon, ...calls }, guests: new Guests({ address, dockerAddress: '/none', dir: tmpdir() }) };
+  return { daemon: { ...daemon, ...calls }, guests: new Guests({ address, dockerAddress, dir: tmpdir() }) };
 }
 
 const lastLines = (text: string): string => text.trimEnd().split('\n').slice(-40).join('\n');
