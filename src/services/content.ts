@@ -255,6 +255,11 @@ export class Content {
     return this.#background.idle();
   }
 
+  /** Stops removing. What is left on disk is found at the next start. */
+  close(): Promise<void> {
+    return this.#background.stop();
+  }
+
   async #status(row: {
     id: IngestId;
     ref: string;

@@ -79,11 +79,11 @@ export class GarbageCollector {
     await this.#background.idle();
   }
 
-  /** Ends what runs. What is left on disk is found at the next start. */
+  /** Ends what removes things, here and in content and snapshots. What is left on disk is found at the next start. */
   async close(): Promise<void> {
     clearTimeout(this.#scheduled);
     clearTimeout(this.#alarm);
-    await this.#background.stop();
+    await Promise.all([this.#background.stop(), this.#parts.content.close(), this.#parts.snapshots.close()]);
   }
 
   async #collect(): Promise<void> {

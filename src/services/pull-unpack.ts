@@ -131,7 +131,8 @@ export class Unpacker {
     labels: Record<string, string>,
   ): Promise<boolean> {
     try {
-      await this.#parts.snapshots.commit(call, snapshotter, name, key, labels);
+      // Synced once for all layers, by whoever names the image.
+      await this.#parts.snapshots.commit(call, snapshotter, name, key, labels, { sync: false });
       return true;
     } catch (error) {
       if (codeOf(error) === 'already-exists') return false;

@@ -153,3 +153,16 @@ test('cleanup removes from disk what no row names, and nothing else', async () =
   await bridge.snapshots.cleanup(call, '');
   assert.deepEqual(await Array.fromAsync(bridge.driver.list()), ['1']);
 });
+
+test('a commit is synced before its row says so, unless the caller syncs many at once', async () => {
+  await using bridge = await openBridge();
+  const seen: string[] = [];
+  Object.assign(bridge.driver, {
+    sync: async () => void seen.push(bridge.snapshots.stat(call, '', 'work').kind),
+  });
+  await bridge.snapshots.prepare(call, '', 'work', '', {});
+  await bridge.snapshots.commit(call, '', 'base', 'work', {});
+  await bridge.snapshots.prepare(call, '', 'work', 'base', {});
+  await bridge.snapshots.commit(call, '', 'top', 'work', {}, { sync: false });
+  assert.deepEqual(seen, ['active']);
+});

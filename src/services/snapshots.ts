@@ -84,7 +84,19 @@ export class Snapshots {
     return this.#driver(name).mounts(this.#layer(row), call.signal);
   }
 
-  async commit(call: Call, snapshotter: string, name: string, key: string, labels: Labels): Promise<void> {
+  /**
+   * Turns an active tree into a committed one called `name`. What was written to it survives a power cut from then on,
+   * unless `sync` is false: then the caller syncs the driver once for many trees, and holds them by a lease that the
+   * next start ends if it did not come to that.
+   */
+  async commit(
+    call: Call,
+    snapshotter: string,
+    name: string,
+    key: string,
+    labels: Labels,
+    options: { sync?: boolean } = {},
+  ): Promise<void> {
     const driverName = this.#name(snapshotter);
     checkLabels(labels, 'info.Labels');
     if (name === '') throw invalid('snapshot name must not be empty: invalid argument');
@@ -92,7 +104,9 @@ export class Snapshots {
       const { id } = this.#get(call, driverName, key);
       using _lock = await this.#locks.hold(id, call.signal);
       const row = this.#committable(call, driverName, name, key);
-      const usage = await this.#driver(driverName).seal(this.#layer(row), call.signal);
+      const driver = this.#driver(driverName);
+      const usage = await driver.seal(this.#layer(row), call.signal);
+      if (options.sync !== false) await driver.sync?.(call.signal);
       this.#ledger.transaction(() => {
         // The driver took its time: the name may be taken by now, or the tree collected.
         this.#committable(call, driverName, name, key);
@@ -200,6 +214,11 @@ export class Snapshots {
   /** Resolves when nothing is being removed in the background. */
   idle(): Promise<void> {
     return this.#background.idle();
+  }
+
+  /** Stops removing. What is left on disk is found at the next start. */
+  close(): Promise<void> {
+    return this.#background.stop();
   }
 
   async #create(
