@@ -25,7 +25,7 @@ test('defaults are as the design fixes them, and sockets follow the state direct
   assert.equal(config.docker.address, '/run/hakobune/docker.sock');
   const moved = loadConfig(files(t, { 'a.toml': 'state = "/run/other"' })).config;
   assert.equal(moved.grpc.address, '/run/other/hakobune.sock');
-  assert.equal(moved.ttrpc.address, '/run/other/hakobune.sock.ttrpc');
+  assert.equal(moved.docker.address, '/run/other/docker.sock');
 });
 
 test('the command line wins over the file, and its paths are relative to where it was typed', (t) => {

@@ -37,7 +37,11 @@ export function loadConfig(file: string | undefined, overrides: Overrides = {}):
   const start = file === undefined ? defaultConfigFile : resolve(file);
   if (file !== undefined || statSync(start, { throwIfNoEntry: false }) !== undefined) reader.read(start, []);
   const merged = merge(reader.values, flagValues(overrides), schema);
-  return { config: derive(withDefaults(schema, merged) as Config), warnings: reader.warnings, files: reader.files };
+  const config = derive(withDefaults(schema, merged) as Config);
+  const proxies = Object.keys(config.proxy_plugins).map(
+    (name) => `proxy_plugins.${name} is left out: proxy plugins are not implemented`,
+  );
+  return { config, warnings: [...reader.warnings, ...proxies], files: reader.files };
 }
 
 /** What holds where no file and no flag says otherwise. */
@@ -134,7 +138,6 @@ function derive(config: Config): Config {
   return {
     ...config,
     grpc: { ...config.grpc, address },
-    ttrpc: { ...config.ttrpc, address: config.ttrpc.address || `${address}.ttrpc` },
     docker: { ...config.docker, address: config.docker.address || `${config.state}/docker.sock` },
   };
 }

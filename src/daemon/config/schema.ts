@@ -25,8 +25,8 @@ export const schema = table('Configuration of hakod.', {
     address: path('The unix socket.', '', { derived: '<state>/hakobune.sock' }),
     uid,
     gid,
-    max_recv_message_size: integer('Largest request in bytes.', 16_777_216, messageSize),
-    max_send_message_size: integer('Largest answer in bytes.', 16_777_216, messageSize),
+    max_recv_message_size: integer('Largest request in bytes.', 16_777_216, messageSize, noEffect),
+    max_send_message_size: integer('Largest answer in bytes.', 16_777_216, messageSize, noEffect),
     tcp_address: text('A TCP address to listen at.', '', refused),
     tcp_tls_ca: text('Authority of client certificates at the TCP address.', '', refused),
     tcp_tls_cert: text('Certificate of the TCP address.', '', refused),
@@ -34,9 +34,9 @@ export const schema = table('Configuration of hakod.', {
     tcp_tls_common_name: text('Common name that a client certificate must bear.', '', refused),
   }),
   ttrpc: table('The socket of containerd\'s ttrpc API.', {
-    address: path('The unix socket.', '', { derived: '<grpc address>.ttrpc' }),
-    uid,
-    gid,
+    address: path('The unix socket.', '', noEffect),
+    uid: integer('Owner of the socket.', 0, id, noEffect),
+    gid: integer('Group of the socket.', 0, id, noEffect),
   }),
   docker: table('The socket of Docker\'s Engine API. A section of our own.', {
     address: path('The unix socket.', '', { derived: '<state>/docker.sock' }),
@@ -73,7 +73,7 @@ export const schema = table('Configuration of hakod.', {
   }),
   plugins: free('One table a plugin, named by type and id: [plugins."io.containerd.snapshotter.v1.overlayfs"].'),
   proxy_plugins: entries(
-    'Plugins behind a socket.',
+    'Plugins behind a socket. Not implemented: they are left out with a warning.',
     table('', {
       type: choice('What it is.', ['snapshot', 'content', 'diff', 'sandbox'], 'snapshot'),
       address: path('Its unix socket.', ''),
