@@ -1,0 +1,150 @@
+import { mkdir, mkdtemp, open, readdir, rm, rmdir } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { parseDigest } from '#base/digest.ts';
+import { codeOf, HakoError, invalid, messageOf, unimplemented } from '#base/errors.ts';
+import { errnoOf, ThreadPool } from '#base/threads.ts';
+import type { Blob } from '#core/content.ts';
+import type { Differ } from '#core/differs.ts';
+import type { Descriptor } from '#core/images.ts';
+import type { Mount } from '#core/mounts.ts';
+import { bytesOf } from '#sys/at.ts';
+import { mountAll, unmountAll } from '#sys/mount.ts';
+import { explainSpace } from '#sys/space.ts';
+import { directTarget } from './direct.ts';
+import type { Inflated, InflateRequest } from './inflate-worker.ts';
+import { makeRing, RingCaller } from './ring.ts';
+import type { Target } from './target.ts';
+import type { UntarRequest } from './untar-worker.ts';
+
+const tarMediaType = 'application/vnd.oci.image.layer.v1.tar';
+const progressEvery = 100;
+
+/**
+ * Unpacks layers in pairs of threads: one reads, hashes and inflates, the other writes files. Overlay and bind mounts are
+ * unpacked without mounting them.
+ */
+export class TarDiffer implements Differ, Disposable {
+  readonly #state: string;
+  readonly #inflaters: ThreadPool;
+  readonly #untarrers: ThreadPool;
+
+  private constructor(state: string) {
+    const pairs = Math.max(2, Math.min(4, os.availableParallelism()));
+    this.#state = state;
+    this.#inflaters = new ThreadPool(new URL('inflate-worker.ts', import.meta.url), pairs);
+    this.#untarrers = new ThreadPool(new URL('untar-worker.ts', import.meta.url), pairs, { heap: 1024 });
+  }
+
+  /** `state` holds mount points and spooled layers while they are unpacked; what a killed daemon left there goes. */
+  static async start(state: string): Promise<TarDiffer> {
+    await mkdir(state, { recursive: true, mode: 0o700 });
+    for (const name of await readdir(state)) {
+      if (!/^(?:mount|spool)-/.test(name)) continue;
+      const left = path.join(state, name);
+      unmountAll(left);
+      // Only ever empty: a mount that could not be undone must not be emptied through it.
+      if (name.startsWith('mount-')) await rmdir(left);
+      else await rm(left, { recursive: true, force: true });
+    }
+    return new TarDiffer(state);
+  }
+
+  async apply(layer: Descriptor, blob: Blob, mounts: readonly Mount[], signal: AbortSignal, progress?: (bytes: number) => void): Promise<Descriptor> {
+    signal.throwIfAborted();
+    parseDigest(layer.digest);
+    if (layer.mediaType.endsWith('+encrypted')) throw unimplemented(`layer "${layer.digest}": decrypting "${layer.mediaType}"`);
+    await using undo = new AsyncDisposableStack();
+    const target = directTarget(mounts) ?? (await this.#mounted(mounts, undo));
+    const file = blob.path ?? (await this.#spooled(blob, undo, signal));
+    const inflated = await this.#unpack(layer, file, target, signal, progress);
+    progress?.(inflated.compressed.size);
+    return { mediaType: tarMediaType, ...inflated.tar };
+  }
+
+  async #mounted(mounts: readonly Mount[], undo: AsyncDisposableStack): Promise<Target> {
+    const root = await mkdtemp(path.join(this.#state, 'mount-'));
+    undo.defer(() => rmdir(root));
+    undo.defer(() => unmountAll(root));
+    mountAll(mounts, root);
+    return { kind: 'plain', root: bytesOf(root) };
+  }
+
+  /** Brings a blob that is no local file onto the disk, where a thread can read it. */
+  async #spooled(blob: Blob, undo: AsyncDisposableStack, signal: AbortSignal): Promise<string> {
+    const directory = await mkdtemp(path.join(this.#state, 'spool-'));
+    undo.defer(() => rm(directory, { recursive: true, force: true }));
+    const file = path.join(directory, 'layer');
+    await using handle = await open(file, 'wx', 0o600);
+    try {
+      for (let at = 0; at < blob.size; ) {
+        const piece = await blob.read(at, 1024 * 1024, signal);
+        if (piece.length === 0) throw new HakoError('data-loss', `content "${blob.digest}" ended at ${at} bytes of ${blob.size}`);
+        await handle.writeFile(piece);
+        at += piece.length;
+      }
+    } catch (error) {
+      throw explainSpace(error, this.#state, `spooling layer "${blob.digest}"`);
+    }
+    return file;
+  }
+
+  async #unpack(layer: Descriptor, file: string, target: Target, signal: AbortSignal, progress?: (bytes: number) => void): Promise<Inflated> {
+    const memory = makeRing();
+    const ring = new RingCaller(memory);
+    const halt = (): void => ring.halt();
+    const haltAndThrow = (error: unknown): never => {
+      ring.halt();
+      throw error;
+    };
+    signal.addEventListener('abort', halt, { once: true });
+    const timer = progress === undefined ? undefined : setInterval(() => progress(ring.position), progressEvery);
+    try {
+      const inflate: InflateRequest = { path: file, digest: layer.digest, ring: memory };
+      const untar: UntarRequest = { ring: memory, target };
+      const [inflated, untarred] = await Promise.allSettled([
+        this.#inflaters.run(inflate, signal).catch(haltAndThrow) as Promise<Inflated>,
+        // A bad archive does not halt the other side, which reads on for the digest to tell why it is bad.
+        this.#untarrers.run(untar, signal).catch((error: unknown) => (codeOf(error) === 'invalid-argument' ? Promise.reject(error as Error) : haltAndThrow(error))),
+      ]);
+      signal.throwIfAborted();
+      return judge(layer, target, inflated, untarred);
+    } finally {
+      clearInterval(timer);
+      signal.removeEventListener('abort', halt);
+    }
+  }
+
+  /** Ends the threads that rest. */
+  [Symbol.dispose](): void {
+    this.#inflaters.end();
+    this.#untarrers.end();
+  }
+}
+
+/** What to tell of two threads that each have their own view: the cause, and not what followed from it. */
+function judge(layer: Descriptor, target: Target, inflated: PromiseSettledResult<Inflated>, untarred: PromiseSettledResult<unknown>): Inflated {
+  const doing = `unpacking layer "${layer.digest}"`;
+  const place = target.kind === 'overlay' ? target.upper : target.root;
+  const explain = (error: unknown): unknown => {
+    const explained = explainSpace(error, Buffer.from(place, 'latin1').toString(), doing);
+    if (explained !== error) return explained;
+    const code = errnoOf(error) === 'ENAMETOOLONG' ? 'invalid-argument' : codeOf(error);
+    return new HakoError(code, `${doing}: ${messageOf(error)}`, error);
+  };
+  const followed = (error: unknown): boolean => codeOf(error) === 'cancelled' || codeOf(error) === 'aborted';
+  if (inflated.status === 'rejected') {
+    const other = untarred.status === 'rejected' && followed(inflated.reason) ? untarred.reason : inflated.reason;
+    throw explain(other);
+  }
+  const { compressed, problem } = inflated.value;
+  const bad = problem !== undefined || (untarred.status === 'rejected' && codeOf(untarred.reason) === 'invalid-argument');
+  if (bad || untarred.status === 'fulfilled') {
+    if (compressed.size !== layer.size || compressed.digest !== layer.digest) {
+      throw new HakoError('data-loss', `${doing}: what is stored has digest "${compressed.digest}" and ${compressed.size} bytes instead of ${layer.size}: the blob is damaged, remove it and pull again`);
+    }
+  }
+  if (problem !== undefined) throw invalid(`${doing}: the compressed data is malformed: ${problem}`);
+  if (untarred.status === 'rejected') throw explain(untarred.reason);
+  return inflated.value;
+}

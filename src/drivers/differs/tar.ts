@@ -1,0 +1,321 @@
+import { invalid } from '#base/errors.ts';
+import { textOf, type Moment } from '#sys/at.ts';
+
+/**
+ * Reads tar: ustar, PAX (POSIX.1-2001) and GNU's long names and large numbers. Names are byte strings (see sys/at.ts).
+ * Anything that is no tar, ends early or is larger than the limits is invalid-argument.
+ */
+
+export interface Entry {
+  readonly type: EntryType;
+  readonly name: string;
+  readonly linkName: string;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Bytes of content that follow. */
+  readonly size: number;
+  readonly mtime: Moment;
+  readonly atime: Moment | undefined;
+  readonly major: number;
+  readonly minor: number;
+  /** Extended attributes by name, the value as a byte string. */
+  readonly xattrs: ReadonlyMap<string, string>;
+  /** Where the content belongs in a file with holes; absent for an ordinary one. */
+  readonly sparse?: SparseMap;
+}
+
+export interface SparseMap {
+  readonly realSize: number;
+  readonly pieces: readonly { readonly offset: number; readonly length: number }[];
+}
+
+export type EntryType = 'file' | 'link' | 'symlink' | 'character' | 'block' | 'directory' | 'fifo';
+
+const types: Readonly<Record<string, EntryType>> = {
+  '0': 'file', '\0': 'file', '7': 'file', '1': 'link', '2': 'symlink', '3': 'character', '4': 'block', '5': 'directory', '6': 'fifo', S: 'file',
+};
+
+const block = 512;
+/** For one PAX header or one GNU long name; Go's archive/tar has the same. */
+const maxSpecial = 1024 * 1024;
+const maxPieces = 65_536;
+
+/** Where the bytes come from. */
+export interface TarSource {
+  /** At most `length` bytes that are at hand, valid until the next call; undefined at the end. */
+  take(length: number): Buffer | undefined;
+}
+
+/** Reads `length` bytes whole. Throws when the source ends before. */
+function exactly(source: TarSource, length: number, what: string): Buffer {
+  const whole = Buffer.allocUnsafe(length);
+  for (let done = 0; done < length; ) {
+    const piece = source.take(length - done);
+    if (piece === undefined) throw invalid(`the archive ends in the middle of ${what}`);
+    piece.copy(whole, done);
+    done += piece.length;
+  }
+  return whole;
+}
+
+const cut = (bytes: Buffer, at: number, length: number): string => {
+  const field = bytes.toString('latin1', at, at + length);
+  const end = field.indexOf('\0');
+  return end < 0 ? field : field.slice(0, end);
+};
+
+/** An octal number, or GNU's base 256 where the first bit is set. */
+function numberIn(header: Buffer, at: number, length: number, what: string): number {
+  const first = header[at]!;
+  if ((first & 0x80) !== 0) {
+    let value = BigInt(first & 0x40 ? first | ~0xff : first & 0x3f);
+    for (let place = 1; place < length; place++) value = (value << 8n) | BigInt(header[at + place]!);
+    const number = Number(value);
+    if (!Number.isSafeInteger(number)) throw invalid(`${what} is out of range`);
+    return number;
+  }
+  const text = header.toString('latin1', at, at + length).replaceAll(/^[ \0]+|[ \0]+$/g, '').replace(/[ \0].*$/s, '');
+  if (text === '') return 0;
+  if (!/^[0-7]+$/.test(text)) throw invalid(`${what} is no octal number`);
+  return Number.parseInt(text, 8);
+}
+
+function checkSum(header: Buffer): void {
+  let unsigned = 0;
+  let signed = 0;
+  for (let at = 0; at < block; at++) {
+    const byte = at >= 148 && at < 156 ? 0x20 : header[at]!;
+    unsigned += byte;
+    signed += byte > 127 ? byte - 256 : byte;
+  }
+  const stored = numberIn(header, 148, 8, 'the checksum of a header');
+  // Some old tars summed signed bytes.
+  if (stored !== unsigned && stored !== signed) throw invalid('the checksum of a header is wrong: this is no tar archive, or a damaged one');
+}
+
+/** The records of a PAX header: `LENGTH KEY=VALUE\n`, the length counting itself. */
+function paxRecords(bytes: Buffer): Map<string, string> {
+  const text = bytes.toString('latin1');
+  const records = new Map<string, string>();
+  for (let at = 0; at < text.length; ) {
+    const space = text.indexOf(' ', at);
+    const digits = text.slice(at, space);
+    const length = Number(digits);
+    const equals = text.indexOf('=', space);
+    if (space < 0 || !/^[0-9]{1,7}$/.test(digits) || equals < 0 || equals >= at + length || text[at + length - 1] !== '\n') {
+      throw invalid('a PAX header is malformed');
+    }
+    const key = text.slice(space + 1, equals);
+    const value = text.slice(equals + 1, at + length - 1);
+    if (key === '') throw invalid('a PAX header has a record without a name');
+    // GNU's first sparse format repeats its keys; together they are one list.
+    const list = key === 'GNU.sparse.offset' || key === 'GNU.sparse.numbytes';
+    records.set(list ? 'GNU.sparse.map' : key, list && records.has('GNU.sparse.map') ? `${records.get('GNU.sparse.map')},${value}` : value);
+    at += length;
+  }
+  return records;
+}
+
+function whole(text: string, what: string): number {
+  const number = Number(text);
+  if (!/^[0-9]+$/.test(text) || !Number.isSafeInteger(number)) throw invalid(`${what} "${text.slice(0, 40)}" is no number we can use`);
+  return number;
+}
+
+/** PAX times are decimal seconds with any number of digits after the point. */
+function moment(text: string, what: string): Moment {
+  const matched = /^(-?)([0-9]{1,15})(?:\.([0-9]*))?$/.exec(text);
+  if (matched === null) throw invalid(`${what} "${text.slice(0, 40)}" is no time`);
+  const [, minus, seconds = '0', fraction = ''] = matched;
+  // As containerd and Docker do: a time before 1970 is 1970.
+  if (minus === '-') return { seconds: 0, nanoseconds: 0 };
+  return { seconds: Number(seconds), nanoseconds: Number(fraction.slice(0, 9).padEnd(9, '0')) };
+}
+
+export class TarReader {
+  readonly #source: TarSource;
+  /** Of the entry given last: content not yet read, and the padding after it. */
+  #left = 0;
+  #padding = 0;
+
+  constructor(source: TarSource) {
+    this.#source = source;
+  }
+
+  /** The next entry, undefined at the end. Content that was not read is passed over. */
+  next(): Entry | undefined {
+    this.#skip();
+    let pax = new Map<string, string>();
+    let longName: string | undefined;
+    let longLink: string | undefined;
+    for (;;) {
+      const header = this.#header();
+      if (header === undefined) {
+        if (pax.size > 0 || longName !== undefined || longLink !== undefined) throw invalid('the archive ends after a header that describes a next one');
+        return undefined;
+      }
+      const type = String.fromCharCode(header[156]!);
+      if (type === 'x') pax = paxRecords(this.#special(header, 'a PAX header'));
+      // Global records are comments in practice (git archive); containerd passes them over too.
+      else if (type === 'g') this.#special(header, 'a global PAX header');
+      else if (type === 'L') longName = cut(this.#special(header, 'a long name'), 0, maxSpecial);
+      else if (type === 'K') longLink = cut(this.#special(header, 'a long link name'), 0, maxSpecial);
+      else return this.#entry(header, type, pax, longName, longLink);
+    }
+  }
+
+  /** Content of the entry given last; undefined when there is no more. Valid until the next call. */
+  content(): Buffer | undefined {
+    if (this.#left === 0) return undefined;
+    const piece = this.#source.take(this.#left);
+    if (piece === undefined) throw invalid('the archive ends in the middle of a file');
+    this.#left -= piece.length;
+    return piece;
+  }
+
+  #skip(): void {
+    while (this.content() !== undefined);
+    if (this.#padding > 0) exactly(this.#source, this.#padding, 'a file');
+    this.#padding = 0;
+  }
+
+  /** A header, checked. Undefined at two blocks of zeros, or where the source ends cleanly. */
+  #header(): Buffer | undefined {
+    const header = this.#source.take(block);
+    if (header === undefined) return undefined;
+    if (header.length < block) throw invalid('the archive ends in the middle of a header');
+    if (header[0] === 0 && header.every((byte) => byte === 0)) {
+      const second = this.#source.take(block);
+      if (second !== undefined && second.some((byte) => byte !== 0)) throw invalid('a lone block of zeros is where a header should be');
+      return undefined;
+    }
+    checkSum(header);
+    return header;
+  }
+
+  #special(header: Buffer, what: string): Buffer {
+    const size = numberIn(header, 124, 12, `the size of ${what}`);
+    if (size < 0 || size > maxSpecial) throw invalid(`${what} of ${size} bytes is larger than the limit of ${maxSpecial}`);
+    const bytes = exactly(this.#source, size, what);
+    const padding = (block - (size % block)) % block;
+    if (padding > 0) exactly(this.#source, padding, what);
+    return bytes;
+  }
+
+  #entry(header: Buffer, letter: string, pax: Map<string, string>, longName: string | undefined, longLink: string | undefined): Entry {
+    const name = pax.get('path') ?? longName ?? plainName(header);
+    const shown = textOf(name.slice(0, 256));
+    let type = types[letter];
+    if (type === undefined) throw invalid(`"${shown}" has type "${letter}", which layers may not have`);
+    // Before POSIX a directory was a file whose name ends so.
+    if (letter === '\0' && name.endsWith('/')) type = 'directory';
+    const text = (key: string): string | undefined => pax.get(key) || undefined;
+    const field = (key: string, at: number, length: number): number => {
+      const value = text(key);
+      return value === undefined ? numberIn(header, at, length, `the ${key} of "${shown}"`) : whole(value, `the ${key} of "${shown}"`);
+    };
+    const stored = field('size', 124, 12);
+    if (stored < 0) throw invalid(`the size of "${shown}" is negative`);
+    // Only files have content; some tars give the size of what a hard link points at.
+    this.#left = type === 'file' ? stored : 0;
+    this.#padding = (block - (this.#left % block)) % block;
+    const mtime = text('mtime');
+    const atime = text('atime');
+    const base = {
+      type, name, size: this.#left,
+      linkName: pax.get('linkpath') ?? longLink ?? cut(header, 157, 100),
+      mode: numberIn(header, 100, 8, `the mode of "${shown}"`) & 0o7777,
+      uid: field('uid', 108, 8),
+      gid: field('gid', 116, 8),
+      mtime: mtime === undefined ? { seconds: Math.max(0, numberIn(header, 136, 12, `the mtime of "${shown}"`)), nanoseconds: 0 } : moment(mtime, `the mtime of "${shown}"`),
+      atime: atime === undefined ? undefined : moment(atime, `the atime of "${shown}"`),
+      major: type === 'character' || type === 'block' ? numberIn(header, 329, 8, `the device of "${shown}"`) : 0,
+      minor: type === 'character' || type === 'block' ? numberIn(header, 337, 8, `the device of "${shown}"`) : 0,
+      xattrs: xattrsOf(pax),
+    };
+    return this.#sparse(base, letter, header, pax);
+  }
+
+  /** GNU's formats for files with holes: the old one, and PAX 0.0, 0.1 and 1.0. */
+  #sparse(base: Entry, letter: string, header: Buffer, pax: Map<string, string>): Entry {
+    const name = pax.get('GNU.sparse.name') ?? base.name;
+    const shown = textOf(name.slice(0, 256));
+    const size = pax.get('GNU.sparse.realsize') ?? pax.get('GNU.sparse.size');
+    let numbers: number[] | undefined;
+    let realSize = size === undefined ? 0 : whole(size, `the size of "${shown}"`);
+    if (letter === 'S') {
+      realSize = numberIn(header, 483, 12, `the size of "${shown}"`);
+      numbers = this.#oldMap(header);
+    } else if (pax.get('GNU.sparse.major') === '1') numbers = this.#mapInContent();
+    else if (pax.has('GNU.sparse.map')) numbers = pax.get('GNU.sparse.map')!.split(',').map((text) => whole(text, 'a sparse map'));
+    if (numbers === undefined) return base;
+    const pieces = Array.from({ length: Math.floor(numbers.length / 2) }, (_, n) => ({ offset: numbers[2 * n]!, length: numbers[2 * n + 1]! }));
+    let end = 0;
+    let sum = 0;
+    for (const piece of pieces) {
+      if (piece.offset < end || piece.offset + piece.length > realSize) throw invalid(`the sparse map of "${shown}" is not in order`);
+      end = piece.offset + piece.length;
+      sum += piece.length;
+    }
+    if (sum !== this.#left || numbers.length % 2 !== 0) throw invalid(`the sparse map of "${shown}" does not fit its content`);
+    return { ...base, name, sparse: { realSize, pieces } };
+  }
+
+  #oldMap(header: Buffer): number[] {
+    const numbers: number[] = [];
+    const read = (bytes: Buffer, at: number, count: number): void => {
+      for (let n = 0; n < count && bytes[at + n * 24] !== 0; n++) {
+        numbers.push(numberIn(bytes, at + n * 24, 12, 'a sparse map'), numberIn(bytes, at + n * 24 + 12, 12, 'a sparse map'));
+      }
+    };
+    read(header, 386, 4);
+    for (let more = header[482] !== 0; more; ) {
+      const extension = exactly(this.#source, block, 'a sparse map');
+      read(extension, 0, 21);
+      if (numbers.length > 2 * maxPieces) throw invalid(`a sparse map has more than ${maxPieces} pieces`);
+      more = extension[504] !== 0;
+    }
+    return numbers;
+  }
+
+  /** Format 1.0 keeps its map in front of the content, as decimal lines padded to whole blocks. */
+  #mapInContent(): number[] {
+    let text = '';
+    const numbers: number[] = [];
+    const line = (): number => {
+      for (;;) {
+        const end = text.indexOf('\n');
+        if (end >= 0) {
+          const number = whole(text.slice(0, end), 'a sparse map');
+          text = text.slice(end + 1);
+          return number;
+        }
+        if (this.#left < block || text.length > 32) throw invalid('a sparse map is malformed');
+        text += exactly(this.#source, block, 'a sparse map').toString('latin1');
+        this.#left -= block;
+      }
+    };
+    const count = line();
+    if (count > maxPieces) throw invalid(`a sparse map has more than ${maxPieces} pieces`);
+    for (let n = 0; n < 2 * count; n++) numbers.push(line());
+    return numbers;
+  }
+}
+
+/** The name in the header itself. POSIX continues it in a prefix, where GNU keeps other things. */
+function plainName(header: Buffer): string {
+  const name = cut(header, 0, 100);
+  if (header.toString('latin1', 257, 263) !== 'ustar\0') return name;
+  const star = header.toString('latin1', 508, 512) === 'tar\0';
+  const prefix = cut(header, 345, star ? 131 : 155);
+  return prefix === '' ? name : `${prefix}/${name}`;
+}
+
+function xattrsOf(pax: ReadonlyMap<string, string>): Map<string, string> {
+  const xattrs = new Map<string, string>();
+  for (const [key, value] of pax) {
+    if (key.startsWith('SCHILY.xattr.')) xattrs.set(key.slice('SCHILY.xattr.'.length), value);
+  }
+  return xattrs;
+}
