@@ -88,11 +88,10 @@ export class Fetcher {
     call: Call,
     source: FetchSource,
     target: Descriptor,
-    first: ContentWriter,
+    writer: ContentWriter,
     slot: () => Promise<Disposable>,
   ): Promise<void> {
     const ref = uploadRef(target);
-    let writer = first;
     try {
       using _slot = await slot();
       if (writer.status().offset > target.size) await writer.truncate(0);

@@ -26,8 +26,9 @@ import {
   type ImageConfig,
   type Manifest,
 } from './pull-manifest.ts';
-import { LayerProgress } from './pull-progress.ts';
-import { Unpacker, type UnpackLayer } from './pull-unpack.ts';
+import { Layers } from './pull-layers.ts';
+import type { LayerProgress } from './pull-progress.ts';
+import { Unpacker } from './pull-unpack.ts';
 import type { Snapshots } from './snapshots.ts';
 
 export type PullProgress =
@@ -176,7 +177,7 @@ export class Pulls {
       throw new HakoError('failed-precondition', `image "${familiar(pull.name)}": ${counts}`);
     }
     const snapshotter = this.#snapshotter(pull.options);
-    const stage = new Layers(pull, manifest, config, (layer, show) => this.#fetchLayer(pull, layer, show));
+    const stage = new Layers(pull.tell, manifest, config, (layer, show) => this.#fetchLayer(pull, layer, show));
     const unpacking = this.#unpacker.unpack(pull.call, snapshotter, stage.layers);
     try {
       const [top] = await Promise.all([unpacking, ...stage.fetches]);
@@ -294,61 +295,6 @@ export class Pulls {
         if (codeOf(error) !== 'already-exists') throw error;
       }
     }
-  }
-}
-
-/** The layers of one pull on their way: each digest is fetched once, each place in the stack is shown and unpacked. */
-class Layers {
-  readonly layers: readonly UnpackLayer[];
-  readonly fetches: readonly Promise<unknown>[];
-  fetchedAt = performance.now();
-  unpackTime = 0;
-
-  constructor(
-    pull: Pull,
-    manifest: Manifest,
-    config: ImageConfig,
-    fetch: (layer: Descriptor, show: LayerProgress) => Promise<'exists' | 'fetched'>,
-  ) {
-    const byDigest = new Map<string, { show: LayerProgress; fetched: Promise<'exists' | 'fetched'> }>();
-    for (const layer of manifest.layers) {
-      if (byDigest.has(layer.digest)) continue;
-      const show = new LayerProgress(layer.digest, layer.size, pull.tell);
-      const fetched = fetch(layer, show).then((how) => {
-        this.fetchedAt = performance.now();
-        if (how === 'fetched') show.enter('downloaded');
-        return how;
-      });
-      byDigest.set(layer.digest, { show, fetched });
-    }
-    this.fetches = [...byDigest.values()].map(({ fetched }) => fetched);
-    this.layers = manifest.layers.map((descriptor, at) => {
-      const { show, fetched } = byDigest.get(descriptor.digest)!;
-      return this.#layer(descriptor, config.diffIds[at] ?? '', show, fetched);
-    });
-  }
-
-  #layer(
-    descriptor: Descriptor,
-    diffId: string,
-    show: LayerProgress,
-    fetched: Promise<'exists' | 'fetched'>,
-  ): UnpackLayer {
-    let began = 0;
-    return {
-      descriptor,
-      diffId,
-      fetched,
-      started: () => {
-        began = performance.now();
-        show.enter('extracting');
-      },
-      progress: (bytes) => show.bytes(bytes),
-      finished: (unpacked) => {
-        if (unpacked) this.unpackTime += performance.now() - began;
-        void fetched.then((how) => show.enter(unpacked || how === 'fetched' ? 'done' : 'exists'));
-      },
-    };
   }
 }
 

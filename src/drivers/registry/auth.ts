@@ -4,12 +4,15 @@ import { abortable } from '#base/locks.ts';
 import type { Credentials } from '#core/registry.ts';
 import { parseChallenges, type Challenge } from './challenge.ts';
 import { faultOf } from './errors.ts';
-import type { HttpClient, TlsSettings } from './http.ts';
+import type { HttpClient } from './http.ts';
+import type { TlsSettings } from './tls.ts';
 
 /** Whom to ask as whom for what. */
 export interface AuthRequest {
   /** Of the registry's address: tokens and challenges are remembered by it. */
   readonly origin: string;
+  /** Whether it speaks TLS. */
+  readonly secure: boolean;
   readonly host: string;
   readonly tls: TlsSettings;
   /** `repository:library/alpine:pull`. */
@@ -136,7 +139,7 @@ function basic(credentials: Credentials | undefined): string | undefined {
 }
 
 /** The realm is the registry's to choose, but a password that came for TLS does not leave it. */
-function tokenAddress(challenge: Challenge, { origin, host, credentials }: AuthRequest): URL {
+function tokenAddress(challenge: Challenge, { secure, host, credentials }: AuthRequest): URL {
   let realm: URL;
   try {
     realm = new URL(challenge.parameters['realm'] ?? '');
@@ -149,7 +152,7 @@ function tokenAddress(challenge: Challenge, { origin, host, credentials }: AuthR
       `registry "${host}": its token server has an address that is neither http nor https`,
     );
   }
-  if (realm.protocol === 'http:' && origin.startsWith('https:') && credentials !== undefined) {
+  if (realm.protocol === 'http:' && secure && credentials !== undefined) {
     throw new HakoError(
       'unavailable',
       `registry "${host}": its token server "${realm.host}" speaks plain HTTP: no login is sent there`,

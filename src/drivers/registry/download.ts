@@ -2,7 +2,7 @@ import { HakoError } from '#base/errors.ts';
 import type { Descriptor } from '#core/images.ts';
 import type { EndpointClient } from './endpoint-client.ts';
 import { NetworkError } from './errors.ts';
-import type { HttpResponse } from './http.ts';
+import type { HttpResponse } from './response.ts';
 import { isManifestType, manifestTypes } from './media-types.ts';
 import { pause, type RetryPolicy } from './retry.ts';
 

@@ -3,8 +3,10 @@ import type { Credentials } from '#core/registry.ts';
 import type { Authorizer } from './auth.ts';
 import { statusError, type Asked } from './errors.ts';
 import type { Endpoint } from './hosts.ts';
-import { plainTls, type HttpClient, type HttpRequest, type HttpResponse } from './http.ts';
+import type { HttpClient, HttpRequest } from './http.ts';
+import type { HttpResponse } from './response.ts';
 import { withRetries, type RetryPolicy } from './retry.ts';
+import { plainTls } from './tls.ts';
 
 export const userAgent = 'hakobune';
 
@@ -108,7 +110,7 @@ export class EndpointClient {
   /** An upload may be sent elsewhere; that place gets the bytes, no login and no headers of ours. */
   #askStranger(question: Question, url: URL, signal: AbortSignal): Promise<HttpResponse> {
     const { http, endpoint } = this.#parts;
-    if (url.protocol !== 'https:' && (url.protocol !== 'http:' || this.#origin.startsWith('https:'))) {
+    if (url.protocol !== 'https:' && (url.protocol !== 'http:' || this.#secure)) {
       throw new HakoError(
         'unavailable',
         `registry "${endpoint.host}": sends uploads from TLS to "${url.protocol}//${url.host}": refused`,
@@ -124,6 +126,10 @@ export class EndpointClient {
       },
       signal,
     );
+  }
+
+  get #secure(): boolean {
+    return this.#origin.startsWith('https:') && !this.#parts.http.fellBack(this.#origin);
   }
 
   #address({ to, query = {} }: Question): URL {
@@ -147,7 +153,14 @@ export class EndpointClient {
       `repository:${repository}:${action === 'push' ? 'pull,push' : 'pull'}`,
       ...(from === undefined || from === repository ? [] : [`repository:${from}:pull`]),
     ];
-    const anonymous = { origin: this.#origin, host: endpoint.host, tls: endpoint.tls, scopes, credentials: undefined };
+    const anonymous = {
+      origin: this.#origin,
+      secure: this.#secure,
+      host: endpoint.host,
+      tls: endpoint.tls,
+      scopes,
+      credentials: undefined,
+    };
     if (!challenged && !authorizer.remembers(anonymous)) return anonymous;
     this.#credentials ??= this.#parts.credentials(signal);
     const credentials = await this.#credentials;

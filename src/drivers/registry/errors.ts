@@ -105,10 +105,9 @@ export function faultOf(body: string): RegistryFault | undefined {
 
 /** A registry's own words go to a terminal: one line, printable, not long. */
 const clean = (value: unknown): string =>
-  // oxlint-disable-next-line no-control-regex
   typeof value === 'string'
     ? value
-        .replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
+        .replace(/\p{Cc}+/gu, ' ')
         .trim()
         .slice(0, 200)
     : '';

@@ -1,17 +1,9 @@
 import http from 'node:http';
 import https from 'node:https';
-import tls from 'node:tls';
 import { HakoError } from '#base/errors.ts';
 import { isTlsMismatch, NetworkError, networkError } from './errors.ts';
-
-/** How to trust a host and be trusted by it. Contents, not paths, so that a changed file makes another connection. */
-export interface TlsSettings {
-  readonly ca: readonly string[];
-  readonly client: readonly { readonly cert: string; readonly key: string }[];
-  readonly skipVerify: boolean;
-}
-
-export const plainTls: TlsSettings = { ca: [], client: [], skipVerify: false };
+import { Incoming, type HttpResponse } from './response.ts';
+import { secureOptions, type TlsSettings } from './tls.ts';
 
 /** Milliseconds. `idle` is the longest silence in the middle of a body. */
 export interface Timeouts {
@@ -33,19 +25,6 @@ export interface HttpRequest {
   readonly body?: Uint8Array | (() => AsyncIterable<Uint8Array>);
 }
 
-/** An answer. Read `body` to its end or `discard()` it: the connection serves nobody else until then. */
-export interface HttpResponse {
-  readonly status: number;
-  /** The address that answered, after redirects. */
-  readonly url: URL;
-  header(name: string): string | undefined;
-  /** Chunks as they come, with the idle time-out. Errors are already in our words. */
-  body(): AsyncIterable<Uint8Array>;
-  /** The body as text, cut at `limit` bytes. */
-  text(limit?: number): Promise<string>;
-  discard(): void;
-}
-
 const maxRedirects = 10;
 const redirects = new Set([301, 302, 303, 307, 308]);
 /** What belongs to the first host alone. Everything that hosts.toml adds does, too: see `follow`. */
@@ -65,6 +44,11 @@ export class HttpClient implements Disposable {
   [Symbol.dispose](): void {
     for (const agent of this.#agents.values()) agent.destroy();
     this.#agents.clear();
+  }
+
+  /** Whether the fallback to plain HTTP is in use there. */
+  fellBack(origin: string): boolean {
+    return this.#plain.has(origin);
   }
 
   /** Sends, follows redirects of GET and HEAD, and gives the answer, whatever its status. */
@@ -272,107 +256,4 @@ function drained(outgoing: http.ClientRequest): Promise<void> {
     outgoing.once('drain', done);
     outgoing.once('close', done);
   });
-}
-
-class Incoming implements HttpResponse {
-  readonly status: number;
-  readonly url: URL;
-  readonly #message: http.IncomingMessage;
-  readonly #idle: number;
-  readonly #signal: AbortSignal;
-  /** Whether the whole request went out: the connection is of no more use otherwise. */
-  readonly #sent: boolean;
-
-  constructor(message: http.IncomingMessage, url: URL, idle: number, signal: AbortSignal, sent: boolean) {
-    this.#sent = sent;
-    this.status = message.statusCode ?? 0;
-    this.url = url;
-    this.#message = message;
-    this.#idle = idle;
-    this.#signal = signal;
-    // A connection that breaks before anyone reads is reported to the reader.
-    message.on('error', () => {});
-  }
-
-  header(name: string): string | undefined {
-    const value = this.#message.headers[name];
-    return Array.isArray(value) ? value.join(', ') : value;
-  }
-
-  async *body(): AsyncIterable<Uint8Array> {
-    const message = this.#message;
-    const { host } = this.url;
-    const silent = new NetworkError(
-      `registry "${host}": sent nothing for ${Math.round(this.#idle / 1000)} seconds`,
-      true,
-    );
-    // Only the other side's silence counts, not the time that our reader takes.
-    let waiting = true;
-    const timer = setTimeout(() => (waiting ? message.destroy(silent) : timer.refresh()), this.#idle);
-    try {
-      for await (const chunk of message as AsyncIterable<Buffer>) {
-        waiting = false;
-        yield chunk;
-        waiting = true;
-        timer.refresh();
-      }
-      if (!message.complete) throw new NetworkError(`registry "${host}": connection was cut by the other side`, true);
-    } catch (error) {
-      this.#signal.throwIfAborted();
-      throw networkError(host, error);
-    } finally {
-      clearTimeout(timer);
-      message.destroy();
-    }
-  }
-
-  async text(limit = 64 * 1024): Promise<string> {
-    const chunks: Uint8Array[] = [];
-    let size = 0;
-    for await (const chunk of this.body()) {
-      chunks.push(chunk);
-      size += chunk.length;
-      if (size >= limit) break;
-    }
-    return Buffer.concat(chunks).subarray(0, limit).toString('utf8');
-  }
-
-  discard(): void {
-    // Short bodies are read away so that the connection can be kept; long ones end it.
-    const length = Number(this.header('content-length') ?? Number.NaN);
-    if (length <= 64 * 1024 && this.#sent) this.#message.resume();
-    else this.#message.destroy();
-  }
-}
-
-let trusted: readonly string[] | undefined;
-
-/** The authorities this machine trusts, as containerd and Docker have it; Node's own where it has none. */
-function trustedAuthorities(): readonly string[] {
-  if (trusted === undefined) {
-    const system = tls.getCACertificates('system');
-    trusted = [
-      ...new Set([
-        ...(system.length > 0 ? system : tls.getCACertificates('bundled')),
-        ...tls.getCACertificates('extra'),
-      ]),
-    ];
-  }
-  return trusted;
-}
-
-function secureOptions({ ca, client, skipVerify }: TlsSettings): https.AgentOptions {
-  try {
-    const secureContext = tls.createSecureContext({
-      ca: [...trustedAuthorities(), ...ca],
-      ...(client.length > 0 ? { cert: client.map(({ cert }) => cert), key: client.map(({ key }) => key) } : {}),
-    });
-    return { secureContext, rejectUnauthorized: !skipVerify };
-  } catch (error) {
-    throw new HakoError(
-      'failed-precondition',
-      `a certificate or key of hosts.toml cannot be read: ${(error as Error).message}`,
-      error,
-    );
-  }
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NetworkError } from './errors.ts';
-import type { HttpResponse } from './http.ts';
+import type { HttpResponse } from './response.ts';
 
 /** How often a request is sent at most, and the milliseconds between: doubled each time, with chance in it. */
 export interface RetryPolicy {

@@ -2,7 +2,7 @@ import { codeOf, HakoError } from '#base/errors.ts';
 import type { Descriptor, Digest } from '#core/images.ts';
 import type { EndpointClient } from './endpoint-client.ts';
 import { NetworkError } from './errors.ts';
-import type { HttpResponse } from './http.ts';
+import type { HttpResponse } from './response.ts';
 import { pause, type RetryPolicy } from './retry.ts';
 
 const success = (status: number): boolean => status >= 200 && status < 300;
