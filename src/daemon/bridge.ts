@@ -74,6 +74,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
   const engine = new Engine({
     ...rest,
     ledger,
+    defaultSnapshotter,
     ...(network === undefined ? {} : { network }),
     rootfs: new RootfsDriver({ directory: join(state, 'rootfs') }),
     streams: new StreamDriver(),
@@ -92,9 +93,10 @@ export function buildBridge(parts: BridgeParts): Bridge {
       await gc.boot(signal);
     },
     close: async () => {
-      await engine.close();
       await tasks.close();
       await gc.close();
+      await snapshots.close();
+      await content.close();
     },
   };
 }

@@ -72,7 +72,8 @@ function printLeaf(key: string, field: LeafField, value: unknown, comments: bool
     return;
   }
   const more = field.status === 'no-effect' ? ' Has no effect yet.' : field.status === 'refused' ? ' Not implemented.' : '';
-  lines.push(`# ${field.doc}${allowed(field)}${more}`);
+  const byDefault = field.derived === undefined ? '' : ` By default ${field.derived}.`;
+  lines.push(`# ${field.doc}${byDefault}${allowed(field)}${more}`);
   lines.push(field.derived === undefined ? line : `# ${line}`);
 }
 
