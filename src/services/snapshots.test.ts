@@ -154,6 +154,18 @@ test('cleanup removes from disk what no row names, and nothing else', async () =
   assert.deepEqual(await Array.fromAsync(bridge.driver.list()), ['1']);
 });
 
+test('an id that was found on disk is not given to a new tree, even when removing it fails', async () => {
+  await using bridge = await openBridge();
+  const { mkdir } = await import('node:fs/promises');
+  await mkdir(join(bridge.driver.root, '99'));
+  const remove = bridge.driver.remove.bind(bridge.driver);
+  bridge.driver.remove = () => Promise.reject(new Error('busy'));
+  await assert.rejects(bridge.snapshots.cleanup(call, ''), /busy/);
+  bridge.driver.remove = remove;
+  const [mount] = await bridge.snapshots.prepare(call, '', 'work', '', {});
+  assert.equal(mount?.source, join(bridge.driver.root, '100'));
+});
+
 test('a commit is synced before its row says so, unless the caller syncs many at once', async () => {
   await using bridge = await openBridge();
   const seen: string[] = [];

@@ -45,6 +45,11 @@ test('what ended while the daemon was away is recorded with its real exit before
   runtime.end('default', 'web', 42);
   assert.equal(ledger.processes.find('default', 'web', '')?.status, 'running');
   await using next = await bridge.restart();
+  const wait = runtime.wait.bind(runtime);
+  runtime.wait = async (ref, ends) => {
+    for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+    return wait(ref, ends);
+  };
   await next.tasks.reconcile(signal);
   assert.equal(next.tasks.runState(call, 'web')?.exitCode, 42);
   assert.deepEqual(exits(next), [42]);
