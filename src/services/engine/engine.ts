@@ -96,6 +96,11 @@ export class Engine {
     return reconcile(this.#house, signal);
   }
 
+  /** Resolves when nothing is being tidied up any more. What is left undone is done at the next start. */
+  close(): Promise<void> {
+    return this.#house.background.stop();
+  }
+
   create(call: Call, name: string, request: ContainerRequest): Promise<{ id: string; warnings: string[] }> {
     return create(this.#house, call, name, request);
   }

@@ -27,11 +27,8 @@ export const taskHooks = (house: EngineHouse): TaskHooks => ({
 function onExit(house: EngineHouse, container: Container): void {
   const record = recordOf(container);
   if (record === undefined) return;
-  const { namespace } = record;
   // Not waited for: removing a task asks the very service that calls us.
-  void settle(house, namespace, container.id).catch((error: unknown) => {
-    house.logger.log('warn', 'a container that ended was not tidied up', { namespace, id: container.id, error: messageOf(error) });
-  });
+  house.background.start(`tidying up container "${container.id}"`, () => settle(house, record.namespace, container.id));
 }
 
 /**

@@ -5,6 +5,7 @@ import type { NetworkDriver } from '#core/network.ts';
 import type { RootfsReader } from '#core/rootfs.ts';
 import type { Streams } from '#core/streams.ts';
 import type { Ledger } from '#metadata/ledger.ts';
+import { Background } from '../background.ts';
 import type { Services } from '../services.ts';
 import { hostFacts, type HostFacts } from '../spec/host-facts.ts';
 import { Execs } from './execs.ts';
@@ -26,6 +27,8 @@ export interface EngineParts extends Omit<Services, 'engine'> {
   readonly logger?: Logger;
   /** Ends with the daemon. */
   readonly signal: AbortSignal;
+  /** Our own version, for Docker's clients; without it, what introspection tells. */
+  readonly version?: string;
 }
 
 /** What all verbs share: the services, and what the engine knows of this moment. */
@@ -36,12 +39,16 @@ export interface EngineHouse extends Omit<EngineParts, 'logger'> {
   readonly execs: Execs;
   readonly imageCache: ImageCache;
   readonly facts: HostFacts;
+  /** Tidying up that no client waits for. */
+  readonly background: Background;
 }
 
 export function buildHouse(parts: EngineParts): EngineHouse {
+  const logger = parts.logger ?? silent;
   return {
     ...parts,
-    logger: parts.logger ?? silent,
+    logger,
+    background: new Background(logger),
     locks: new Locks(),
     lives: new Lives(),
     execs: new Execs(),

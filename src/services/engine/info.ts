@@ -11,9 +11,14 @@ import { standingOf } from './resolve.ts';
 export const apiVersion = '1.51';
 export const minApiVersion = '1.24';
 
+/** The containerd door tells the release it matches, with ours behind the plus. */
+const ownVersion = (house: EngineHouse): string =>
+  house.version ?? house.introspection.version().version.replace(/^.*\+hakobune\./, '');
+
 /** `GET /version`. */
 export function version(house: EngineHouse): EngineObject {
-  const { version: own, revision } = house.introspection.version();
+  const { revision } = house.introspection.version();
+  const own = ownVersion(house);
   const { architecture } = hostPlatform();
   const details = {
     ApiVersion: apiVersion,
@@ -47,7 +52,7 @@ export async function info(house: EngineHouse, call: Call): Promise<EngineObject
   const containers = house.containers.list(call, []).map(({ id }) => standingOf(house, call, id).status);
   const count = (...statuses: string[]): number => containers.filter((status) => statuses.includes(status)).length;
   const v2 = house.facts.cgroupVersion === 2;
-  const { version: own } = house.introspection.version();
+  const own = ownVersion(house);
   const networks = house.network === undefined ? [] : ['bridge'];
   return {
     ID: house.introspection.server().uuid,
