@@ -9,7 +9,7 @@ import { tryFlock } from '#sys/flock.ts';
 import { descriptorOf } from '#sys/pidfd.ts';
 import { becomeSubreaper, peekEnded, processStat, reap } from '#sys/process.ts';
 import { listenUnix } from '#sys/socket.ts';
-import { ExitsFile, formatExit, type ReapedProcess } from './exits.ts';
+import { ExitsFile, formatExit, type ReapedProcess } from '#sys/exits.ts';
 import { onLines } from './lines.ts';
 import { stderrLogger } from './log.ts';
 
@@ -27,7 +27,7 @@ export const shimFds = { link: 3, listener: 4, firstHeld: 5 } as const;
 /**
  * Parent of the shim and of every orphan below it. It reaps, writes exits down, holds descriptors that must not close
  * and starts the shim again when it dies. It listens to nobody but the shim, and speaks lines with it:
- * `hold TICKET FD KEY`, `drop KEY`, `ack`, `bye` there, `held [KEY…]`, `holding TICKET ok|ERROR`, `exit …` back.
+ * `hold TICKET FD KEY`, `drop KEY`, `ack COUNT`, `ready`, `bye` there, `held [KEY…]`, `holding TICKET ok|ERROR`, `exit …` back.
  */
 class Keeper {
   readonly #options: KeeperOptions;
@@ -38,6 +38,8 @@ class Keeper {
   #link: Socket | undefined;
   #unacknowledged = 0;
   #leaving = false;
+  #ready = false;
+  /** Shims in a row that did not get as far as serving, or not for long. */
   #failures = 0;
 
   constructor(options: KeeperOptions) {
@@ -69,10 +71,11 @@ class Keeper {
   async #shimEnded(code: number | null, signal: string | null, lived: number): Promise<void> {
     if (this.#leaving && code === 0) return this.#leave();
     this.#leaving = false;
-    this.#failures = lived > 5000 ? 0 : this.#failures + 1;
+    this.#failures = lived > 5000 ? 0 : this.#failures + (this.#ready ? 0.2 : 1);
+    this.#ready = false;
     logger.log('warn', 'shim ended and is started again', { code, signal, lived: Math.round(lived) });
-    // The first time at once: containers' output waits in their pipes until the next shim reads it.
-    if (this.#failures > 1) await sleep(Math.min(5000, 50 * 2 ** this.#failures));
+    // At once as a rule, since containers' output waits in their pipes, but not for ever in a circle.
+    if (this.#failures > 2) await sleep(Math.min(5000, 50 * 2 ** this.#failures));
     this.start();
   }
 
@@ -88,6 +91,7 @@ class Keeper {
     if (verb === 'hold') this.#hold(first!, Number(second), third!);
     else if (verb === 'drop') this.#drop(first!);
     else if (verb === 'ack') this.#acknowledge(Number(first));
+    else if (verb === 'ready') this.#ready = true;
     else if (verb === 'bye') this.#leaving = true;
   }
 

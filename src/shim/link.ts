@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import { HakoError } from '#base/errors.ts';
 import { closeFd, setCloexec } from '#sys/fd.ts';
-import { parseExit, type ReapedProcess } from './exits.ts';
+import { parseExit, type ReapedProcess } from '#sys/exits.ts';
 import { shimFds } from './keeper.ts';
 import { onLines } from './lines.ts';
 
@@ -92,6 +92,11 @@ export class KeeperLink {
   /** So many exits are written down, or nobody's. */
   acknowledge(count: number): void {
     this.#socket.write(`ack ${count}\n`);
+  }
+
+  /** The shim serves. */
+  ready(): void {
+    this.#socket.write('ready\n');
   }
 
   /** The shim ends because nobody needs it. Resolves when the keeper has been told. */

@@ -1,11 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import { closeFd } from '#sys/fd.ts';
-import { exitOf, pidfdOpen } from '#sys/pidfd.ts';
+import { exitOf, pidfdOpen, statusOfWait } from '#sys/pidfd.ts';
 import { isAlive, processStat } from '#sys/process.ts';
-import type { ReapedProcess } from './exits.ts';
+import { readExits } from '#sys/exits.ts';
 import type { Pump } from './pump/pump.ts';
 import { readRecord } from './record.ts';
 import { Task, type TaskProcess } from './task.ts';
@@ -21,7 +22,7 @@ export interface RecoverParts {
   /** Where bundles are: `<namespace>/<id>` below it. */
   readonly bundles: string;
   readonly inherited: ReadonlyMap<string, number>;
-  readonly exits: readonly ReapedProcess[];
+  readonly exitsFile: string;
 }
 
 /** Takes up every task that an earlier shim left in its bundle, and removes what it left half made. */
@@ -93,17 +94,26 @@ function settleStarting(task: Task, process: TaskProcess): void {
 /** Finds out how a process stands, and sees to it that its end is heard of. */
 function follow(parts: RecoverParts, task: Task, child: TaskProcess): void {
   const { pid, startTime } = child.record;
-  const known = parts.exits.findLast((exit) => exit.pid === pid && (exit.startTime === startTime || startTime === 0));
+  const known = readExits(parts.exitsFile).findLast((exit) => exit.pid === pid && (exit.startTime === startTime || startTime === 0));
   if (known !== undefined) return parts.tasks.end(task, child, known);
   const stat = processStat(pid);
   const same = stat !== undefined && (stat.startTime === startTime || startTime === 0);
   // The keeper is its parent and will tell.
   if (same && stat.parent === process.ppid) return;
-  if (!same || !isAlive(pid, stat.startTime)) {
-    parts.logger.log('warn', 'nobody knows how a process ended', { id: task.record.id, pid });
-    return parts.tasks.end(task, child, { status: lost, at: Date.now() });
+  if (same && isAlive(pid, stat.startTime)) void watch(parts, task, child);
+  else void hear(parts, task, child);
+}
+
+/** The keeper died before the process; a daemon that held its pidfd writes down how it ended. */
+async function hear(parts: RecoverParts, task: Task, child: TaskProcess): Promise<void> {
+  const { pid, startTime } = child.record;
+  for (let tries = 0; tries < 50; tries += 1) {
+    const told = readExits(parts.exitsFile).findLast((exit) => exit.pid === pid && exit.startTime === startTime);
+    if (told !== undefined) return parts.tasks.end(task, child, told);
+    await sleep(100);
   }
-  void watch(parts, task, child);
+  parts.logger.log('warn', 'nobody knows how a process ended', { id: task.record.id, pid });
+  parts.tasks.end(task, child, { status: lost, at: Date.now() });
 }
 
 /** Waits for a process that is nobody's child of ours: its keeper has died. */
@@ -123,10 +133,10 @@ async function watch(parts: RecoverParts, task: Task, child: TaskProcess): Promi
 async function exitStatus(pid: number, pidfd: number): Promise<number | undefined> {
   for (let tries = 0; tries < 50; tries += 1) {
     const stat = processStat(pid);
-    if (stat?.state === 'Z') return (stat.exitCode & 0x7f) === 0 ? (stat.exitCode >> 8) & 0xff : 128 + (stat.exitCode & 0x7f);
+    if (stat?.state === 'Z') return statusOfWait(stat.exitCode);
     const status = exitOf(pidfd);
     if (status !== undefined) return status;
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await sleep(50);
   }
   return undefined;
 }

@@ -6,7 +6,7 @@ import { Task as TaskV3 } from '#proto/gen/containerd/task/v3/task_pb.ts';
 import { setCloexec } from '#sys/fd.ts';
 import { libc } from '#sys/libc.ts';
 import { TtrpcServer, type TtrpcMethods } from '#wire/ttrpc-server.ts';
-import { readExits, type ReapedProcess } from './exits.ts';
+import type { ReapedProcess } from '#sys/exits.ts';
 import { shimFds } from './keeper.ts';
 import { KeeperLink } from './link.ts';
 import { stderrLogger } from './log.ts';
@@ -48,8 +48,7 @@ export async function serve(state: string): Promise<void> {
   const pump = new Pump(logger, (error) => die('pump failed', error));
   const tasks = new Tasks({ pump, link, directory, logger });
   const inherited = await link.inherited;
-  const exits = readExits(path.join(directory, 'exits'));
-  await recover({ tasks, pump, logger, bundles: path.join(state, 'tasks'), inherited, exits });
+  await recover({ tasks, pump, logger, bundles: path.join(state, 'tasks'), inherited, exitsFile: path.join(directory, 'exits') });
   link.onExit = (exit) => tasks.reaped(exit);
   for (const exit of early) tasks.reaped(exit);
 
@@ -60,6 +59,7 @@ export async function serve(state: string): Promise<void> {
   // Equal in all but the name of their messages, which is in no byte that is sent.
   server.add(TaskV3, methods as unknown as TtrpcMethods<typeof TaskV3>);
   await server.listen({ fd: shimFds.listener });
+  link.ready();
   logger.log('info', 'shim serves', { pid: process.pid, tasks: tasks.size });
 }
 

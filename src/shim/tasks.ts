@@ -4,7 +4,7 @@ import { alreadyExists, HakoError, messageOf, notFound } from '#base/errors.ts';
 import { Locks } from '#base/locks.ts';
 import type { Logger } from '#base/log.ts';
 import { mountAll, unmountAll, type MountWords } from '#sys/mount.ts';
-import type { ReapedProcess } from './exits.ts';
+import type { ReapedProcess } from '#sys/exits.ts';
 import type { KeeperLink } from './link.ts';
 import type { RuntimeChoice } from './oci-runtime.ts';
 import type { Pump } from './pump/pump.ts';

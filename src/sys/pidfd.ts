@@ -36,6 +36,8 @@ export function exitOf(pidfd: number): number | undefined {
     return undefined;
   }
   if ((info.getBigUint64(0, true) & PIDFD_INFO_EXIT) === 0n) return undefined;
-  const status = info.getInt32(60, true);
-  return (status & 0x7f) === 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f);
+  return statusOfWait(info.getInt32(60, true));
 }
+
+/** The exit code in a wait status (wait(2)), or 128 plus the signal. */
+export const statusOfWait = (status: number): number => ((status & 0x7f) === 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f));

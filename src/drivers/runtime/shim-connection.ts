@@ -12,6 +12,8 @@ export interface ShimConnectionOptions {
   /** Program and first arguments that start the keeper; `keeper --state DIR` follows. */
   readonly shimCommand: readonly [string, ...string[]];
   readonly logger: Logger;
+  /** Called before a keeper is started, which means that there is none. */
+  readonly onNoKeeper: () => void;
 }
 
 /** How long a keeper may take until it listens, in milliseconds. */
@@ -52,6 +54,7 @@ export class ShimConnection {
   async #connectOrStart(): Promise<TtrpcClient> {
     const existing = await this.#connect();
     if (existing !== undefined) return existing;
+    this.#options.onNoKeeper();
     const started = this.#startKeeper();
     const deadline = performance.now() + patience;
     let pause = 2;

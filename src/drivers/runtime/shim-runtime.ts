@@ -11,6 +11,7 @@ import { Status } from '#proto/gen/containerd/types/task/task_pb.ts';
 import type { TtrpcOptions, TtrpcService } from '#wire/ttrpc-client.ts';
 import { Bundles } from './bundles.ts';
 import { ShimConnection } from './shim-connection.ts';
+import { Witness } from './witness.ts';
 
 export interface ShimRuntimeOptions {
   /** The daemon's state directory, absolute. */
@@ -43,11 +44,13 @@ export class ShimRuntime implements Runtime {
   readonly #options: ShimRuntimeOptions;
   readonly #bundles: Bundles;
   readonly #connection: ShimConnection;
+  readonly #witness: Witness;
 
   constructor(options: ShimRuntimeOptions) {
     this.#options = options;
     this.#bundles = new Bundles(options.state);
-    this.#connection = new ShimConnection(options);
+    this.#witness = new Witness(path.join(options.state, 'shim', 'exits'));
+    this.#connection = new ShimConnection({ ...options, onNoKeeper: () => this.#witness.testify() });
   }
 
   /** Starts keeper and shim, so that the first container need not wait for them. */
@@ -58,6 +61,7 @@ export class ShimRuntime implements Runtime {
   /** Lets go of the shim, which goes on serving its containers. */
   close(): void {
     this.#connection.close();
+    this.#witness.close();
   }
 
   async #call<T>(namespace: string, signal: AbortSignal, body: (client: Client, options: TtrpcOptions) => Promise<T>): Promise<T> {
@@ -91,6 +95,7 @@ export class ShimRuntime implements Runtime {
       return creating.catch((error: unknown) => this.#notCreated(namespace, id, error));
     });
     undo.move();
+    this.#witness.watch(keyOf({ namespace, id, execId: '' }), pid);
     if (signal.aborted) {
       await this.discard(namespace, id, AbortSignal.timeout(dying));
       signal.throwIfAborted();
@@ -124,6 +129,12 @@ export class ShimRuntime implements Runtime {
   }
 
   async start(ref: ProcessRef, signal: AbortSignal): Promise<{ pid: number }> {
+    const started = await this.#start(ref, signal);
+    this.#witness.watch(keyOf(ref), started.pid);
+    return started;
+  }
+
+  async #start(ref: ProcessRef, signal: AbortSignal): Promise<{ pid: number }> {
     try {
       return await this.#call(ref.namespace, signal, (client, call) => client.start({ id: ref.id, execId: ref.execId }, call));
     } catch (error) {
@@ -143,6 +154,7 @@ export class ShimRuntime implements Runtime {
   async wait(ref: ProcessRef, signal: AbortSignal): Promise<Exit> {
     return await this.#repeat(ref.namespace, signal, async (client, call) => {
       const { pid } = await client.state({ id: ref.id, execId: ref.execId }, call);
+      this.#witness.watch(keyOf(ref), pid);
       const { exitStatus, exitedAt } = await client.wait({ id: ref.id, execId: ref.execId }, call);
       return { pid, status: exitStatus, at: dateOf(exitedAt) };
     });
@@ -154,6 +166,7 @@ export class ShimRuntime implements Runtime {
 
   async remove(ref: ProcessRef, signal: AbortSignal): Promise<Exit> {
     const { pid, exitStatus, exitedAt } = await this.#repeat(ref.namespace, signal, (client, call) => client.delete({ id: ref.id, execId: ref.execId }, call));
+    this.#witness.release(keyOf(ref));
     if (ref.execId === '') await this.#bundles.remove(ref.namespace, ref.id);
     return { pid, status: exitStatus, at: dateOf(exitedAt) };
   }
@@ -220,6 +233,9 @@ export class ShimRuntime implements Runtime {
     return { stdout: path.join(bundle, 'stdout'), stderr: path.join(bundle, 'stderr') };
   }
 }
+
+/** Begins the keys of further processes for the first one. */
+const keyOf = ({ namespace, id, execId }: ProcessRef): string => `${namespace}/${id}${execId === '' ? '' : `/${execId}`}`;
 
 /** A process that has ended already is what a kill was for. */
 function unlessEnded(error: unknown): void {
