@@ -11,8 +11,7 @@ test('an identifier is alphanumeric words with single separators', () => {
 
 test('the message says which rule was broken, in the words of containerd', () => {
   assert.throws(() => checkIdentifier('a b', 'container.ID'), {
-    message:
-      'container.ID: identifier "a b" must match ^[A-Za-z0-9]+(?:[._-](?:[A-Za-z0-9]+))*$: invalid argument',
+    message: 'container.ID: identifier "a b" must match ^[A-Za-z0-9]+(?:[._-](?:[A-Za-z0-9]+))*$: invalid argument',
   });
 });
 
