@@ -163,10 +163,21 @@ function tokenAddress(challenge: Challenge, { secure, host, credentials }: AuthR
   return realm;
 }
 
-/** Ours, and what the registry asks for besides: one behind a prefix knows its repository under another name. */
-const allScopes = (challenge: Challenge, { scopes }: AuthRequest): string[] => [
-  ...new Set([...scopes, ...(challenge.parameters['scope'] ?? '').split(' ').filter((scope) => scope !== '')]),
-];
+/**
+ * Ours, and what the registry asks for besides: one behind a prefix knows its repository under another name. Actions on
+ * the same thing become one scope in one order, since registries list them in any, and each wording would be a new token.
+ */
+function allScopes(challenge: Challenge, { scopes }: AuthRequest): string[] {
+  const merged = new Map<string, Set<string>>();
+  for (const scope of [...scopes, ...(challenge.parameters['scope'] ?? '').split(' ')]) {
+    const [, thing, actions] = /^(.+):([^:]*)$/.exec(scope) ?? [];
+    if (thing === undefined || actions === undefined) continue;
+    const known = merged.get(thing) ?? new Set();
+    for (const action of actions.split(',')) known.add(action);
+    merged.set(thing, known);
+  }
+  return [...merged].map(([thing, actions]) => `${thing}:${[...actions].toSorted().join(',')}`);
+}
 
 function refreshForm(scopes: readonly string[], service: string | undefined, identity: string): Uint8Array {
   const form = new URLSearchParams({ grant_type: 'refresh_token', client_id: clientId, refresh_token: identity });
