@@ -3,6 +3,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { HakoError } from '#base/errors.ts';
 import { withSoftFileLimit } from '#sys/process.ts';
+import { deleteByHand, startByFifo } from './runc-shortcuts.ts';
 import { runtimeError } from './runtime-error.ts';
 
 /** Which OCI runtime makes a container, and how. Kept in the bundle for the next shim. */
@@ -51,23 +52,31 @@ export class OciRuntime {
     if (options.consoleSocket !== undefined) parameters.push('--console-socket', options.consoleSocket);
     if (noPivotRoot) parameters.push('--no-pivot');
     if (noNewKeyring) parameters.push('--no-new-keyring');
-    await this.#run([...parameters, this.#id], options.stdio);
+    await this.#run([...parameters, this.#id], options.stdio, path.join(this.#bundle, 'config.json'));
     return readPid(pidFile);
   }
 
-  async start(): Promise<void> {
+  /** Lets the first process run. `ended` resolves when it dies instead. */
+  async start(ended: Promise<unknown>): Promise<void> {
+    if (this.#isRunc && (await startByFifo(this.#choice.root, this.#id, ended))) return;
     await this.#run(['start', this.#id]);
+  }
+
+  get #isRunc(): boolean {
+    return path.basename(this.#choice.binary) === 'runc';
   }
 
   /** Starts a further process, described by a file. Gives its pid. */
   async exec(options: { specFile: string; pidFile: string; stdio: ChildStdio; consoleSocket?: string }): Promise<number> {
     const parameters = ['exec', '--process', options.specFile, '--detach', '--pid-file', options.pidFile];
     if (options.consoleSocket !== undefined) parameters.push('--console-socket', options.consoleSocket);
-    await this.#run([...parameters, this.#id], options.stdio);
+    await this.#run([...parameters, this.#id], options.stdio, options.specFile);
     return readPid(options.pidFile);
   }
 
+  /** Removes the container; `force` kills what lives of it. No error when there is none. */
   async delete(force: boolean): Promise<void> {
+    if (!force && this.#isRunc && deleteByHand(this.#choice.root, this.#id)) return;
     await this.#run(['delete', ...(force ? ['--force'] : []), this.#id]).catch((error: unknown) => {
       // Deleted before, by a shim that did not live to write it down.
       if (!(error instanceof HakoError && /does not exist/.test(error.message))) throw error;
@@ -87,7 +96,8 @@ export class OciRuntime {
     await this.#run(['update', '--resources', file, this.#id]);
   }
 
-  async #run(parameters: readonly string[], stdio: ChildStdio = none): Promise<void> {
+  /** `spec` is the file that says which program is run, if one is. */
+  async #run(parameters: readonly string[], stdio: ChildStdio = none, spec?: string): Promise<void> {
     const { binary, root, systemdCgroup, hideUnified } = this.#choice;
     // One log for each call, or calls side by side would read each other's errors.
     const log = path.join(this.#bundle, `runtime-${parameters[0]}-${calls++}.log`);
@@ -97,7 +107,7 @@ export class OciRuntime {
       : [binary, all];
     try {
       const ended = await run(command[0], command[1], this.#bundle, stdio);
-      if (ended.code !== 0) throw runtimeError({ ...ended, binary, verb: parameters[0]!, log: readLog(log) });
+      if (ended.code !== 0) throw runtimeError({ ...ended, binary, verb: parameters[0]!, log: readLog(log), command: commandIn(spec) });
     } finally {
       rmSync(log, { force: true });
     }
@@ -119,6 +129,17 @@ function run(program: string, parameters: readonly string[], cwd: string, stdio:
 }
 
 const readPid = (file: string): number => Number(readFileSync(file, 'utf8'));
+
+/** The program that an OCI spec or process in a file runs. */
+function commandIn(file: string | undefined): string | undefined {
+  if (file === undefined) return undefined;
+  try {
+    const spec = JSON.parse(readFileSync(file, 'utf8')) as { args?: string[]; process?: { args?: string[] } };
+    return (spec.process ?? spec).args?.[0];
+  } catch {
+    return undefined;
+  }
+}
 
 function readLog(file: string): string {
   try {

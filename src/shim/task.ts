@@ -153,7 +153,7 @@ export class Task {
   async start(): Promise<number> {
     const { record } = this.init;
     if (record.status !== 'created') throw new HakoError('failed-precondition', `task "${this.record.id}": cannot be started, it is ${record.status}`);
-    await this.#runtime.start();
+    await this.#runtime.start(this.init.ended);
     // It may have ended meanwhile, and that is the later state.
     if (record.status === 'created') record.status = 'running';
     this.save();

@@ -10,6 +10,8 @@ export interface RuntimeUnderTest extends AsyncDisposable {
   readonly runtime: Runtime;
   /** A tree with a static busybox and links to its applets in `/bin`. */
   readonly rootfs: readonly Mount[];
+  /** Name of the runtime that containers are made with. */
+  readonly name: string;
   /** Where files of a test may be put. */
   readonly directory: string;
 }
@@ -116,7 +118,7 @@ export class Box implements AsyncDisposable {
     const directory = await mkdtemp(path.join(house.directory, 'box-'));
     const box = new Box(house, directory, id, options);
     const spec = Buffer.from(JSON.stringify(specOf(id, args, options.terminal ?? false, options.process)));
-    const runtime = options.runtime ?? { name: 'io.containerd.runc.v2' };
+    const runtime = options.runtime ?? { name: house.name };
     const log = options.log === false ? {} : { log: { path: box.logFile } };
     try {
       await house.runtime.create({ namespace, id, spec, rootfs: house.rootfs, stdio: box.stdio, runtime, ...log }, never);

@@ -100,7 +100,7 @@ function refusing(house: House): void {
 
   test('a second container of a name is already-exists, and the first lives', async () => {
     await using box = await Box.run(house(), ['sleep', '100']);
-    const again = { namespace, id: box.ref.id, spec: Buffer.from('{}'), rootfs: [], stdio: box.stdio, runtime: { name: 'io.containerd.runc.v2' } };
+    const again = { namespace, id: box.ref.id, spec: Buffer.from('{}'), rootfs: [], stdio: box.stdio, runtime: { name: house().name } };
     await assert.rejects(house().runtime.create(again, never), { code: 'already-exists' });
     assert.equal((await house().runtime.state(box.ref, never)).status, 'running');
   });

@@ -20,7 +20,7 @@ export interface House extends RuntimeUnderTest {
   pidOf(verb: 'keeper' | 'serve'): number | undefined;
 }
 
-export async function makeHouse(): Promise<House> {
+export async function makeHouse(name = 'io.containerd.runc.v2'): Promise<House> {
   const directory = await mkdtemp(path.join(os.tmpdir(), 'hako-runtime-'));
   const state = path.join(directory, 'state');
   const tree = path.join(directory, 'tree');
@@ -35,6 +35,7 @@ export async function makeHouse(): Promise<House> {
     return runtime;
   };
   return {
+    name,
     runtime: restart(),
     restart,
     state,
