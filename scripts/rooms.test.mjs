@@ -23,6 +23,7 @@ test('what the table allows passes', (t) => {
     'base/a.ts': "import { readFileSync } from 'node:fs';\nimport { b } from './b.ts';",
     'services/engine/engine.ts': "import type { A } from '#base/a.ts';\nimport { t } from '../tasks.ts';",
     'doors/docker/x.ts': "import { y } from './deep/y.ts';\nimport { c } from '../common.ts';",
+    'drivers/snapshotters/native/a.ts': "import { l } from '../layers.ts';",
     'sys/libc.ts': "import koffi from 'koffi';",
     'drivers/registry/x.test.ts': "import { r } from '../../../test/support/registry.ts';",
   });

@@ -29,14 +29,14 @@ const packages = {
 
 /** Folders within a room that must not see each other: doors, and each driver. */
 function part(room, path) {
-  const [first, second] = path.split('/');
-  if (room === 'doors') return first;
-  if (room === 'drivers') return first === 'snapshotters' ? `${first}/${second}` : first;
+  const folders = path.split('/').slice(0, -1);
+  if (room === 'doors') return folders[0] ?? '';
+  if (room === 'drivers') return folders.slice(0, folders[0] === 'snapshotters' ? 2 : 1).join('/');
   return '';
 }
 
-/** Files in the folder itself belong to no part, and every part may use them. */
-const isLoose = (path) => !path.includes('/');
+/** A part sees itself, and what lies beside it for all of its kind: the files of the folders above. */
+const sees = (mine, other) => other === '' || mine === other || mine.startsWith(`${other}/`);
 
 /** Every import under `src` that breaks the table, as `file:line: reason`. */
 export function checkRooms(src) {
@@ -77,7 +77,7 @@ function partFault(room, file, src, target) {
   const from = relative(join(src, room), file);
   const to = target.slice(room.length + 1);
   const [mine, other] = [part(room, from), part(room, to)];
-  if (isLoose(from) || isLoose(to) || mine === other) return undefined;
+  if (mine === '' || sees(mine, other)) return undefined;
   return `"${room}/${mine}" may not see "${room}/${other}"`;
 }
 
