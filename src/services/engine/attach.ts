@@ -151,5 +151,5 @@ async function untilStarted(house: EngineHouse, key: string, signal: AbortSignal
   using _listening = house.lives.listen(key, (event) => {
     if (event.kind !== 'created') settle(event.kind === 'started');
   });
-  return abortable(promise, signal);
+  return await abortable(promise, signal);
 }

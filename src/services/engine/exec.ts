@@ -183,7 +183,7 @@ class Pipes {
     void Promise.allSettled([ended, left]).then(() => this.close());
     return {
       tty: this.#tty,
-      output: merge(this.#readers.map(({ stream, reader }) => labelled(reader.data, stream))),
+      output: until(ended, merge(this.#readers.map(({ stream, reader }) => labelled(reader.data, stream)))),
       write: async (data) => this.#writer?.write(data),
       end: () => this.#endInput(),
       [Symbol.asyncDispose]: async () => {
@@ -207,6 +207,12 @@ class Pipes {
     await this.#writer?.close();
     await rm(this.#directory, { recursive: true, force: true });
   }
+}
+
+/** Clients ask for the exit code as soon as the output is over: it is over when the code is known. */
+async function* until<T>(ended: Promise<void>, source: AsyncIterable<T>): AsyncGenerator<T> {
+  yield* source;
+  await ended;
 }
 
 export async function execResize(house: EngineHouse, call: Call, id: string, size: { width: number; height: number }): Promise<void> {
