@@ -7,7 +7,7 @@ import { silent } from '#base/log.ts';
 import type { RuntimeUnderTest } from '#core/suites/runtime.ts';
 import { ShimRuntime } from './shim-runtime.ts';
 
-const applets = ['sh', 'cat', 'echo', 'printf', 'true', 'sleep', 'usleep', 'seq', 'stty', 'tty', 'id', 'ls', 'kill'];
+const applets = ['sh', 'cat', 'echo', 'printf', 'true', 'sleep', 'usleep', 'seq', 'stty', 'tty', 'id', 'ls', 'kill', 'grep'];
 const shim = path.join(import.meta.dirname, '../../../bin/hako-shim');
 
 /** A real shim with a directory of its own, for tests. */

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { Box, namespace, never, noStdio, Reader, specOf } from '#core/suites/runtime-box.ts';
+import type { Stdio } from '#core/runtime.ts';
+import { makeHouse, type House } from './test-house.ts';
+
+const sh = (script: string): string[] => ['sh', '-c', script];
+
+describe('what a container inherits, and where its output may go', () => {
+  let house: House;
+  before(async () => {
+    house = await makeHouse();
+  });
+  after(() => house[Symbol.asyncDispose]());
+
+  /** Runs a container with streams of its own kind; gives its exit status. */
+  async function runWith(id: string, script: string, stdio: Partial<Stdio>): Promise<number> {
+    const spec = Buffer.from(JSON.stringify(specOf(id, sh(script), false)));
+    const ref = { namespace, id, execId: '' };
+    await house.runtime.create({ namespace, id, spec, rootfs: house.rootfs, stdio: { ...noStdio, ...stdio }, runtime: { name: house.name } }, never);
+    await house.runtime.start(ref, never);
+    const { status } = await house.runtime.wait(ref, never);
+    await house.runtime.remove(ref, never);
+    return status;
+  }
+
+  test('the soft limit of open files is not the one that Node raised, and nothing of ours leaks in', async () => {
+    await using box = await Box.run(house, sh('ulimit -Sn; umask; ls /proc/self/fd | while read fd; do printf "$fd "; done; grep -E "Sig(Blk|Ign)" /proc/self/status; cat /proc/self/environ'), {
+      client: false,
+      // runc built with Go 1.19 raises the limit by itself; crun hands on what it was given.
+      runtime: { name: 'io.containerd.crun.v2' },
+      process: { cwd: '/', env: ['ONLY=this', 'PATH=/bin'] },
+    });
+    await box.wait();
+    const [limit, mask, rest] = box.spooled('stdout').split('\n');
+    assert.equal(limit, '1024');
+    assert.equal(mask, '0022');
+    // The directory itself is the one descriptor more.
+    assert.match(rest!, /^0 1 2 3 Sig/);
+    assert.match(box.spooled('stdout'), /ONLY=this/);
+    assert.doesNotMatch(box.spooled('stdout'), /HAKO|NODE/);
+  });
+
+  test('a score that we may not set is clamped, and the container runs', async () => {
+    await using box = await Box.run(house, ['cat', '/proc/self/oom_score_adj'], { client: false, process: { oomScoreAdj: -500 } });
+    assert.equal((await box.wait()).status, 0);
+    assert.match(box.spooled('stdout'), /^-?\d+\n$/);
+  });
+
+  test('file:// appends to a file', async () => {
+    const file = path.join(house.directory, 'appended');
+    assert.equal(await runWith('file1', 'echo one', { stdout: `file://${file}` }), 0);
+    assert.equal(await runWith('file2', 'echo two', { stdout: `file://${file}` }), 0);
+    assert.equal(readFileSync(file, 'utf8'), 'one\ntwo\n');
+  });
+
+  test('a FIFO that is not there is not-found, a logging program unimplemented, and nothing is left', async () => {
+    await assert.rejects(runWith('bad1', 'true', { stdout: '/no/such/fifo' }), { code: 'not-found', message: /no\/such\/fifo/ });
+    await assert.rejects(runWith('bad2', 'true', { stdout: 'binary:///bin/logger' }), { code: 'unimplemented' });
+    assert.deepEqual(await house.runtime.list(never), []);
+  });
+
+  test('an OCI runtime that is not installed is named', async () => {
+    const create = Box.create(house, ['true'], { runtime: { name: 'io.containerd.nosuchruntime.v2' } });
+    await assert.rejects(create, { code: 'failed-precondition', message: /"nosuchruntime": not found/ });
+  });
+
+  test('a client may come late, go, and come again', async () => {
+    await using box = await Box.run(house, sh('echo one; read x; echo two; read x; echo three; read x'), { stdin: true });
+    await box.stdout?.sees(/one/);
+    await box.stdout?.leave();
+    box.type('\n');
+    const second = new Reader(box.stdio.stdout);
+    await second.sees(/two/);
+    box.type('\n');
+    await second.sees(/three/);
+    box.type('\n');
+    assert.equal(await second.all, 'two\nthree\n');
+  });
+});
