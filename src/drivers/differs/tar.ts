@@ -89,7 +89,8 @@ function checkSum(header: Buffer): void {
     unsigned += byte;
     signed += byte > 127 ? byte - 256 : byte;
   }
-  const stored = numberIn(header, 148, 8, 'the checksum of a header');
+  const text = header.toString('latin1', 148, 156).replace(/^[ \0]+/, '').replace(/[ \0].*$/s, '');
+  const stored = /^[0-7]+$/.test(text) ? Number.parseInt(text, 8) : -1;
   // Some old tars summed signed bytes.
   if (stored !== unsigned && stored !== signed) throw invalid('the checksum of a header is wrong: this is no tar archive, or a damaged one');
 }
