@@ -1,4 +1,4 @@
-import { digestOf, parseDigest } from '#base/digest.ts';
+import { digestOf, isDigest, parseDigest } from '#base/digest.ts';
 import { HakoError, messageOf } from '#base/errors.ts';
 import { formatPlatform, matchPlatform } from '#base/platforms.ts';
 import type { Labels } from '#core/any.ts';
@@ -137,8 +137,7 @@ export function parseConfig(descriptor: Descriptor, bytes: Uint8Array): ImageCon
   const ids: unknown = rootfs['diff_ids'] ?? [];
   if (!Array.isArray(ids) || ids.length > maxChildren) throw bad('its rootfs.diff_ids is no list');
   const diffIds = ids.map((id: unknown) => {
-    if (typeof id !== 'string') throw bad('its rootfs.diff_ids holds something that is no digest');
-    parseDigest(id);
+    if (typeof id !== 'string' || !isDigest(id)) throw bad('its rootfs.diff_ids holds something that is no digest');
     return id;
   });
   return { ...readPlatform(body), diffIds };

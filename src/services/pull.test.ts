@@ -232,6 +232,39 @@ test('an unpacking that fails names the layer and the cause, and nothing is left
   nothingLeft(harbour);
 });
 
+test('under the lease of the caller, too, no half of a blob or layer is left', async () => {
+  const [first, second] = image.layers;
+  await using server = await serveImage(image, (digest, _range, send) => {
+    if (digest !== second?.digest) return false;
+    send(200, Buffer.alloc(second.size));
+    return true;
+  });
+  await using harbour = await openHarbour();
+  const { content, snapshots, leases } = harbour.bridge;
+  await leases.create(call, 'mine', {});
+  const spoiled = harbour.pulls.pull({ ...call, lease: 'mine' }, `${server.host}/ark:1`, {}, quiet);
+  await assert.rejects(spoiled, { code: 'data-loss' });
+  harbour.differ.gate = async () => Promise.reject(new Error('torn'));
+  const torn = harbour.pulls.pull({ ...call, lease: 'mine' }, `${server.host}/ark:1`, {}, quiet);
+  await assert.rejects(torn);
+  assert.deepEqual(await content.statuses(call, []), []);
+  const kinds = [...snapshots.list(call, '', [])].map(({ kind }) => kind);
+  assert.ok(kinds.every((kind) => kind === 'committed'));
+  assert.notEqual(content.find(call, first?.digest ?? ''), undefined);
+});
+
+test('a layer that fails ends the downloads of the others', { timeout: 30_000 }, async () => {
+  const [first, second] = image.layers;
+  await using server = await serveImage(image, (digest, _range, send) => {
+    if (digest === first?.digest) send(200, Buffer.alloc(first.size));
+    // The other one is never answered.
+    return digest === first?.digest || digest === second?.digest;
+  });
+  await using harbour = await openHarbour();
+  await assert.rejects(harbour.pulls.pull(call, `${server.host}/ark:1`, {}, quiet), { code: 'data-loss' });
+  nothingLeft(harbour);
+});
+
 test('a config that lies about a layer is found out', async () => {
   const lying = makeImage({ layers: [[{ name: 'a', data: 'a' }]] });
   const config = Buffer.from(

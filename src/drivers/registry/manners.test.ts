@@ -239,6 +239,7 @@ test('a reader who takes his time is not taken for a silent registry', async (t)
     size += chunk.length;
   }
   assert.equal(size, big.length);
+  assert.equal(server.requests.length, 1);
 });
 
 test('a caller who leaves ends the request, whatever it waits for', async (t) => {
