@@ -2,7 +2,7 @@
 // Plain JavaScript for Node 20, shared by the quickstart, the benchmarks and the tests.
 
 import { execFile, spawn } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -40,7 +40,13 @@ export async function startRegistry({ tls, auth, binary = findRegistry(), port, 
   if (binary === undefined) throw new Error('docker-registry is not installed: install the package docker-registry');
   const ownDir = dir === undefined;
   const home = dir ?? (await mkdtemp(join(tmpdir(), 'hako-registry-')));
-  const remove = () => (ownDir ? rm(home, { recursive: true, force: true }) : Promise.resolve());
+  // A caller that dies without stopping its registry must not leave its storage behind either.
+  const removeAtExit = () => rmSync(home, { recursive: true, force: true });
+  if (ownDir) process.once('exit', removeAtExit);
+  const remove = async () => {
+    if (ownDir) await rm(home, { recursive: true, force: true });
+    process.off('exit', removeAtExit);
+  };
   try {
     const certificate = tls ? await selfSigned(home) : undefined;
     // Another program may take the port between our look and the start: then try the next one.
