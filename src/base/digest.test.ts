@@ -24,9 +24,13 @@ test('parseDigest() refuses what is no digest, in the words of containerd', () =
     [`sha256:${'0'.repeat(100_000)}`, /invalid checksum digest format/],
   ];
   for (const [text, message] of cases) {
-    assert.throws(() => parseDigest(text), (error: Error & { code?: string }) => {
-      return error.code === 'invalid-argument' && message.test(error.message) && error.message.length < 300;
-    }, text.slice(0, 80));
+    assert.throws(
+      () => parseDigest(text),
+      (error: Error & { code?: string }) => {
+        return error.code === 'invalid-argument' && message.test(error.message) && error.message.length < 300;
+      },
+      text.slice(0, 80),
+    );
     assert.equal(isDigest(text), false);
   }
 });

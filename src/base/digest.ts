@@ -19,7 +19,8 @@ const shown = (text: string): string => (text.length > 160 ? `${text.slice(0, 16
 /** Takes a digest apart. invalid-argument in the words containerd's clients know. */
 export function parseDigest(text: string): ParsedDigest {
   const colon = text.indexOf(':');
-  if (colon <= 0 || text.length > 256 || !grammar.test(text)) throw invalid(`invalid checksum digest format: "${shown(text)}"`);
+  if (colon <= 0 || text.length > 256 || !grammar.test(text))
+    throw invalid(`invalid checksum digest format: "${shown(text)}"`);
   const algorithm = digestAlgorithms.find((known) => known === text.slice(0, colon));
   if (algorithm === undefined) throw invalid(`unsupported digest algorithm: "${shown(text)}"`);
   const hex = text.slice(colon + 1);
@@ -42,4 +43,5 @@ export function isDigest(text: string): boolean {
 export const digestOf = (data: Uint8Array | string): string => formatDigest(createHash('sha256').update(data));
 
 /** Ends a sha256 hash and words it as a digest. */
-export const formatDigest = (hash: Hash, algorithm: DigestAlgorithm = 'sha256'): string => `${algorithm}:${hash.digest('hex')}`;
+export const formatDigest = (hash: Hash, algorithm: DigestAlgorithm = 'sha256'): string =>
+  `${algorithm}:${hash.digest('hex')}`;

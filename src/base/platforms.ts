@@ -11,13 +11,53 @@ export interface PlatformWords {
 }
 
 /** Go's names for what `process.arch` calls differently. */
-const goArchitectures: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', ppc64: 'ppc64le', mipsel: 'mipsle' };
+const goArchitectures: Readonly<Record<string, string>> = {
+  x64: 'amd64',
+  ia32: '386',
+  ppc64: 'ppc64le',
+  mipsel: 'mipsle',
+};
 
-const knownSystems = new Set(['aix', 'android', 'darwin', 'dragonfly', 'freebsd', 'illumos', 'ios', 'js', 'linux', 'netbsd', 'openbsd', 'plan9', 'solaris', 'windows']);
-const knownArchitectures = new Set(['386', 'amd64', 'arm', 'arm64', 'loong64', 'mips', 'mipsle', 'mips64', 'mips64le', 'ppc64', 'ppc64le', 'riscv64', 's390x', 'wasm']);
+const knownSystems = new Set([
+  'aix',
+  'android',
+  'darwin',
+  'dragonfly',
+  'freebsd',
+  'illumos',
+  'ios',
+  'js',
+  'linux',
+  'netbsd',
+  'openbsd',
+  'plan9',
+  'solaris',
+  'windows',
+]);
+const knownArchitectures = new Set([
+  '386',
+  'amd64',
+  'arm',
+  'arm64',
+  'loong64',
+  'mips',
+  'mipsle',
+  'mips64',
+  'mips64le',
+  'ppc64',
+  'ppc64le',
+  'riscv64',
+  's390x',
+  'wasm',
+]);
 
 function make(system: string, architecture: string, variant: string, version = ''): PlatformWords {
-  return { os: system, architecture, ...(variant === '' ? {} : { variant }), ...(version === '' ? {} : { 'os.version': version }) };
+  return {
+    os: system,
+    architecture,
+    ...(variant === '' ? {} : { variant }),
+    ...(version === '' ? {} : { 'os.version': version }),
+  };
 }
 
 /** The many spellings of an architecture, as one. A variant that is the default of its architecture goes away. */
@@ -66,16 +106,30 @@ export function parsePlatform(text: string): PlatformWords {
   const parts = text.split('/', 5);
   const first = /^([A-Za-z0-9_.-]+)(?:\(([A-Za-z0-9_.-]*)\))?$/.exec(parts[0] ?? '');
   if (text.length > 128 || first === null || !parts.slice(1).every((part) => /^[A-Za-z0-9_.-]+$/.test(part))) {
-    throw invalid(`platform "${text.slice(0, 128)}": want os, architecture, os/architecture or os/architecture/variant, such as linux/arm64/v8`);
+    throw invalid(
+      `platform "${text.slice(0, 128)}": want os, architecture, os/architecture or os/architecture/variant, such as linux/arm64/v8`,
+    );
   }
   const [, name = '', version = ''] = first;
   const [, second, third] = parts;
   if (second === undefined) return parseHalf(text, name, version);
-  if (parts.length > 3) throw invalid(`platform "${text}": cannot parse platform specifier: too many parts, want os/architecture/variant`);
+  if (parts.length > 3)
+    throw invalid(`platform "${text}": cannot parse platform specifier: too many parts, want os/architecture/variant`);
   const [architecture, variant] = normalizeArchitecture(second, third ?? '');
   // A bare arm stays bare: what it may run is for the matcher to say.
-  if (third === undefined) return make(normalizeSystem(name), architecture, architecture === 'arm' && variant === 'v7' ? '' : variant, version);
-  return make(normalizeSystem(name), architecture, architecture === 'arm64' && variant === '' ? 'v8' : variant, version);
+  if (third === undefined)
+    return make(
+      normalizeSystem(name),
+      architecture,
+      architecture === 'arm' && variant === 'v7' ? '' : variant,
+      version,
+    );
+  return make(
+    normalizeSystem(name),
+    architecture,
+    architecture === 'arm64' && variant === '' ? 'v8' : variant,
+    version,
+  );
 }
 
 function parseHalf(text: string, name: string, version: string): PlatformWords {
@@ -86,19 +140,26 @@ function parseHalf(text: string, name: string, version: string): PlatformWords {
     return make(system, host.architecture, variant, version);
   }
   const [architecture, variant] = normalizeArchitecture(name, '');
-  if (!knownArchitectures.has(architecture)) throw invalid(`platform "${text}": unknown operating system or architecture`);
+  if (!knownArchitectures.has(architecture))
+    throw invalid(`platform "${text}": unknown operating system or architecture`);
   return make(host.os, architecture, architecture === 'arm' && variant === 'v7' ? '' : variant, version);
 }
 
 /** `os/architecture[/variant]`, as people write it. */
 export const formatPlatform = (platform: PlatformWords): string =>
-  platform.os === '' ? 'unknown' : [platform.os, platform.architecture, platform.variant ?? ''].filter((part) => part !== '').join('/');
+  platform.os === ''
+    ? 'unknown'
+    : [platform.os, platform.architecture, platform.variant ?? ''].filter((part) => part !== '').join('/');
 
 let host: PlatformWords | undefined;
 
 /** What this machine is. On ARM the variant is what the processor says. */
 export function hostPlatform(): PlatformWords {
-  host ??= make(process.platform, goArchitectures[process.arch] ?? process.arch, process.arch.startsWith('arm') ? armVariant() : '');
+  host ??= make(
+    process.platform,
+    goArchitectures[process.arch] ?? process.arch,
+    process.arch.startsWith('arm') ? armVariant() : '',
+  );
   return host;
 }
 
@@ -110,10 +171,12 @@ function armVariant(): string {
   } catch {
     // Not mounted: the machine's name is left.
   }
-  const field = (name: string): string | undefined => new RegExp(`^${name}\\s*:\\s*(\\S.*)$`, 'im').exec(cpuInfo)?.[1]?.trim().toLowerCase();
+  const field = (name: string): string | undefined =>
+    new RegExp(`^${name}\\s*:\\s*(\\S.*)$`, 'im').exec(cpuInfo)?.[1]?.trim().toLowerCase();
   let version = field('cpu architecture') ?? /^armv(\d)/.exec(os.machine())?.[1] ?? '8';
   // The first Raspberry Pi says 7 of itself and is a 6.
-  if (process.arch === 'arm' && version === '7' && field('model name')?.startsWith('armv6-compatible') === true) version = '6';
+  if (process.arch === 'arm' && version === '7' && field('model name')?.startsWith('armv6-compatible') === true)
+    version = '6';
   const digit = version === 'aarch64' ? '8' : (/^\d+/.exec(version)?.[0] ?? '7');
   return `v${digit}`;
 }
@@ -136,7 +199,11 @@ export function platformPreference(platform: PlatformWords): PlatformWords[] {
   const number = Number(variant.slice(1));
   if (architecture === 'amd64') {
     const lower = number > 1 && number <= 9 ? Array.from({ length: number - 1 }, (_, step) => number - 1 - step) : [];
-    return [wanted, ...lower.map((step) => make(system, 'amd64', step === 1 ? '' : `v${step}`, version)), make(system, '386', '', version)];
+    return [
+      wanted,
+      ...lower.map((step) => make(system, 'amd64', step === 1 ? '' : `v${step}`, version)),
+      make(system, '386', '', version),
+    ];
   }
   if (architecture === 'arm') {
     const lower = number > 5 && number <= 9 ? Array.from({ length: number - 5 }, (_, step) => number - 1 - step) : [];

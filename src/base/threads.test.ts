@@ -42,7 +42,10 @@ test('a thread answers, and its errors keep message and errno', async () => {
 test('the death of a thread rejects all that wait for it', async () => {
   const thread = new Thread(script);
   const both = await Promise.allSettled([thread.run({ do: 'die' }), thread.run({ do: 'echo' })]);
-  assert.deepEqual(both.map((one) => one.status), ['rejected', 'rejected']);
+  assert.deepEqual(
+    both.map((one) => one.status),
+    ['rejected', 'rejected'],
+  );
   assert.ok(thread.dead);
   await assert.rejects(thread.run({ do: 'echo' }), { code: 'internal' });
 });
@@ -73,7 +76,10 @@ test('an abort stops a thread that checks, and ends one that does not', async ()
 test('a pool queues, survives a death, and lets a waiting caller leave', async () => {
   const pool = new ThreadPool(script, 2);
   const answers = await Promise.all(Array.from({ length: 10 }, (_, n) => pool.run({ do: 'echo', n }, never)));
-  assert.deepEqual(answers.map((answer) => (answer as { n: number }).n), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  assert.deepEqual(
+    answers.map((answer) => (answer as { n: number }).n),
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+  );
   await assert.rejects(pool.run({ do: 'die' }, never), { code: 'internal' });
   const abort = new AbortController();
   const busy = [pool.run({ do: 'loop' }, abort.signal), pool.run({ do: 'loop' }, abort.signal)];

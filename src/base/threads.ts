@@ -10,7 +10,13 @@ interface Question {
 
 type Answer =
   | { readonly id: number; readonly ok: true; readonly value: unknown }
-  | { readonly id: number; readonly ok: false; readonly code: ErrorCode; readonly message: string; readonly errno?: string };
+  | {
+      readonly id: number;
+      readonly ok: false;
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly errno?: string;
+    };
 
 /** An error that crossed over from a thread. `errno` is the system call's, where one failed. */
 export class ThreadError extends HakoError {
@@ -202,7 +208,7 @@ export const stopped = (): HakoError => new HakoError('cancelled', 'stopped by t
 export function serveThread(handle: (request: never, check: () => void) => unknown): void {
   const port = parentPort;
   if (port === null) throw new HakoError('internal', 'serveThread() is for worker threads');
-  port.on('message', async ({ id, request, stop }: Question) => {
+  const answer = async ({ id, request, stop }: Question): Promise<void> => {
     const flag = new Int32Array(stop);
     const check = (): void => {
       if (Atomics.load(flag, 0) !== 0) throw stopped();
@@ -212,9 +218,16 @@ export function serveThread(handle: (request: never, check: () => void) => unkno
       port.postMessage({ id, ok: true, value } satisfies Answer);
     } catch (error) {
       const errno = errnoOf(error);
-      port.postMessage({ id, ok: false, code: codeOf(error), message: messageOf(error), ...(errno === undefined ? {} : { errno }) } satisfies Answer);
+      port.postMessage({
+        id,
+        ok: false,
+        code: codeOf(error),
+        message: messageOf(error),
+        ...(errno === undefined ? {} : { errno }),
+      } satisfies Answer);
     }
-  });
+  };
+  port.on('message', (question: Question) => void answer(question));
 }
 
 /** The name of the system error in a thrown value (`ENOSPC`), wherever it came from. */
@@ -222,6 +235,7 @@ export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const { errno, code } = error as Error & { errno?: unknown; code?: unknown };
   if (typeof errno === 'string') return errno;
-  if (typeof code === 'string' && !(errorCodes as readonly string[]).includes(code) && /^E[A-Z0-9]+$/.test(code)) return code;
+  if (typeof code === 'string' && !(errorCodes as readonly string[]).includes(code) && /^E[A-Z0-9]+$/.test(code))
+    return code;
   return error.cause === undefined ? undefined : errnoOf(error.cause);
 }

@@ -49,10 +49,14 @@ const openatCall = libc('int openat(int directory, const void *name, int flags, 
 const closeCall = libc('int close(int fd)');
 const mkdiratCall = libc('int mkdirat(int directory, const void *name, unsigned int mode)');
 const symlinkatCall = libc('int symlinkat(const void *target, int directory, const void *name)');
-const linkatCall = libc('int linkat(int oldDirectory, const void *oldName, int newDirectory, const void *newName, int flags)');
+const linkatCall = libc(
+  'int linkat(int oldDirectory, const void *oldName, int newDirectory, const void *newName, int flags)',
+);
 const unlinkatCall = libc('int unlinkat(int directory, const void *name, int flags)');
 const readlinkatCall = libc('long readlinkat(int directory, const void *name, void *buffer, size_t size)');
-const fchownatCall = libc('int fchownat(int directory, const void *name, unsigned int uid, unsigned int gid, int flags)');
+const fchownatCall = libc(
+  'int fchownat(int directory, const void *name, unsigned int uid, unsigned int gid, int flags)',
+);
 const fchmodCall = libc('int fchmod(int fd, unsigned int mode)');
 const fchmodatCall = libc('int fchmodat(int directory, const void *name, unsigned int mode, int flags)');
 const utimensatCall = libc('int utimensat(int directory, const void *name, const void *times, int flags)');
@@ -61,7 +65,9 @@ const fchownCall = libc('int fchown(int fd, unsigned int uid, unsigned int gid)'
 const ftruncateCall = libc('int ftruncate(int fd, long length)');
 const writeCall = libc('long write(int fd, const void *data, size_t length)');
 // glibc has mknodat() only since 2.33; the kernel's call takes its 32-bit form of a device number.
-const mknodatCall = libc('long syscall(long number, int directory, const void *name, unsigned int mode, unsigned int device)');
+const mknodatCall = libc(
+  'long syscall(long number, int directory, const void *name, unsigned int mode, unsigned int device)',
+);
 const mknodatNumber = process.arch === 'x64' ? 259 : 33;
 
 /** The kernel's limit for one path (PATH_MAX), with the closing zero. */
@@ -75,7 +81,8 @@ const times = new BigInt64Array(4);
 /** Ends a byte string with a zero in a buffer that the next call reuses. A zero inside would cut the name: refused. */
 function zeroed(name: string, into = scratch): Buffer {
   if (name.length >= pathMax) throw new SysError('path', errno.ENAMETOOLONG, `${textOf(name.slice(0, 64))}…`);
-  if (name.includes('\0')) throw new HakoError('invalid-argument', `file name "${textOf(name).replaceAll('\0', '\\0')}" holds a zero byte`);
+  if (name.includes('\0'))
+    throw new HakoError('invalid-argument', `file name "${textOf(name).replaceAll('\0', '\\0')}" holds a zero byte`);
   into.write(name, 0, 'latin1');
   into[name.length] = 0;
   return into;
@@ -89,17 +96,22 @@ export function must(result: number, call: string, subject: string): number {
   return result;
 }
 
+/** The SysError of a negative errno, to throw where a call gave something else than a number. */
+export const failed = (errno: number, call: string, subject: string): SysError => new SysError(call, -errno, subject);
+
 /** openat(2); always O_CLOEXEC, so that no child process inherits what a worker has open. */
 export const openAt = (directory: number, name: string, flags: number, mode = 0): number =>
   negative(openatCall(directory, zeroed(name), flags | O_CLOEXEC, mode));
 export const closeFd = (fd: number): number => negative(closeCall(fd));
-export const mkdirAt = (directory: number, name: string, mode: number): number => negative(mkdiratCall(directory, zeroed(name), mode));
+export const mkdirAt = (directory: number, name: string, mode: number): number =>
+  negative(mkdiratCall(directory, zeroed(name), mode));
 export const symlinkAt = (target: string, directory: number, name: string): number =>
   negative(symlinkatCall(zeroed(target, second), directory, zeroed(name)));
 /** linkat(2) without following a last symbolic link. */
 export const linkAt = (oldDirectory: number, oldName: string, newDirectory: number, newName: string): number =>
   negative(linkatCall(oldDirectory, zeroed(oldName, second), newDirectory, zeroed(newName), 0));
-export const unlinkAt = (directory: number, name: string, flags = 0): number => negative(unlinkatCall(directory, zeroed(name), flags));
+export const unlinkAt = (directory: number, name: string, flags = 0): number =>
+  negative(unlinkatCall(directory, zeroed(name), flags));
 export const chownFd = (fd: number, uid: number, gid: number): number => negative(fchownCall(fd, uid, gid));
 export const chmodFd = (fd: number, mode: number): number => negative(fchmodCall(fd, mode));
 export const truncateFd = (fd: number, length: number): number => negative(ftruncateCall(fd, length));
@@ -107,7 +119,8 @@ export const lchownAt = (directory: number, name: string, uid: number, gid: numb
   negative(fchownatCall(directory, zeroed(name), uid, gid, AT_SYMLINK_NOFOLLOW));
 
 /** fchmodat(2). It follows a last symbolic link: only for names the caller has just made and knows to be none. */
-export const chmodAt = (directory: number, name: string, mode: number): number => negative(fchmodatCall(directory, zeroed(name), mode, 0));
+export const chmodAt = (directory: number, name: string, mode: number): number =>
+  negative(fchmodatCall(directory, zeroed(name), mode, 0));
 
 /** mknodat(2): devices, FIFOs, sockets and overlayfs' whiteouts. `mode` holds the type (S_IFCHR …). */
 export function mknodAt(directory: number, name: string, mode: number, major: number, minor: number): number {
@@ -140,7 +153,8 @@ function setTimes(atime: Moment, mtime: Moment): BigInt64Array {
 /** Sets the times of a name itself, never of what a link points at. */
 export const utimesAt = (directory: number, name: string, atime: Moment, mtime: Moment): number =>
   negative(utimensatCall(directory, zeroed(name), setTimes(atime, mtime), AT_SYMLINK_NOFOLLOW));
-export const utimesFd = (fd: number, atime: Moment, mtime: Moment): number => negative(futimensCall(fd, setTimes(atime, mtime)));
+export const utimesFd = (fd: number, atime: Moment, mtime: Moment): number =>
+  negative(futimensCall(fd, setTimes(atime, mtime)));
 
 /** Writes all of `data`, however many calls that takes. */
 export function writeAll(fd: number, data: Uint8Array): number {

@@ -2,15 +2,43 @@ import { readdirSync } from 'node:fs';
 import os from 'node:os';
 import koffi from 'koffi';
 import {
-  AT_FDCWD, chmodAt, chmodFd, chownFd, closeFd, EEXIST, EPERM, ENOTSUP, lchownAt, linkAt, mkdirAt, mknodAt, must, O_CREAT,
-  O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY, openAt, readlinkAt, symlinkAt, textOf, utimesAt, utimesFd, writeAll,
+  AT_FDCWD,
+  chmodAt,
+  chmodFd,
+  chownFd,
+  closeFd,
+  EEXIST,
+  EPERM,
+  ENOTSUP,
+  lchownAt,
+  linkAt,
+  mkdirAt,
+  mknodAt,
+  failed,
+  must,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_WRONLY,
+  openAt,
+  readlinkAt,
+  symlinkAt,
+  textOf,
+  utimesAt,
+  utimesFd,
+  writeAll,
 } from './at.ts';
 import { libc } from './libc.ts';
 import { type FileStat, S_IFDIR, S_IFLNK, S_IFREG, statAt, typeOf } from './stat.ts';
 import { getXattr, listXattrs, setXattr } from './xattr.ts';
 
 const ioctl = libc('int ioctl(int fd, unsigned long request, int argument)');
-const copyFileRange = libc('long copy_file_range(int from, void *fromOffset, int to, void *toOffset, size_t length, unsigned int flags)');
+const copyFileRange = libc(
+  'long copy_file_range(int from, void *fromOffset, int to, void *toOffset, size_t length, unsigned int flags)',
+);
 const readCall = libc('long read(int fd, void *buffer, size_t length)');
 /** linux/fs.h */
 const FICLONE = 0x4004_9409;
@@ -66,7 +94,13 @@ const procPath = ({ directory, name }: Place): string => `/proc/self/fd/${direct
  * Copies one file of any type, with owner, mode, attributes and times; of a directory not what is in it, and its times
  * are for later. `to` must not be there.
  */
-export function copyNode(from: Place, stat: FileStat, to: Place, check: () => void, skip?: (name: string) => boolean): void {
+export function copyNode(
+  from: Place,
+  stat: FileStat,
+  to: Place,
+  check: () => void,
+  skip?: (name: string) => boolean,
+): void {
   const subject = textOf(from.name);
   const permissions = stat.mode & 0o7777;
   if (typeOf(stat) === S_IFREG) {
@@ -75,7 +109,7 @@ export function copyNode(from: Place, stat: FileStat, to: Place, check: () => vo
   }
   if (typeOf(stat) === S_IFLNK) {
     const target = readlinkAt(from.directory, from.name);
-    if (typeof target === 'number') throw must(target, 'readlink', subject);
+    if (typeof target === 'number') throw failed(target, 'readlink', subject);
     must(symlinkAt(target, to.directory, to.name), 'symlink', subject);
     must(lchownAt(to.directory, to.name, stat.uid, stat.gid), 'chown', subject);
   } else {
@@ -109,7 +143,8 @@ function copyFile(from: Place, stat: FileStat, to: Place, check: () => void, ski
 }
 
 /** The names in an open directory, as byte strings. */
-export const namesIn = (directory: number): string[] => readdirSync(`/proc/self/fd/${directory}`, { encoding: 'latin1' });
+export const namesIn = (directory: number): string[] =>
+  readdirSync(`/proc/self/fd/${directory}`, { encoding: 'latin1' });
 
 const openDirectory = (directory: number, name: string): number =>
   must(openAt(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), 'open', textOf(name));
@@ -127,7 +162,7 @@ export function copyTree(from: string, to: string, check: () => void): void {
     try {
       copyChildren(source, target, { root: target, path: '', links: new Map(), check });
       const stat = statAt(source, '');
-      if (typeof stat === 'number') throw must(stat, 'statx', textOf(from));
+      if (typeof stat === 'number') throw failed(stat, 'statx', textOf(from));
       finishDirectory(target, stat, textOf(to));
       copyXattrs(from, to);
       must(utimesFd(target, stat.atime, stat.mtime), 'utimensat', textOf(to));
@@ -157,7 +192,7 @@ function copyChildren(source: number, target: number, walk: Walk): void {
     walk.check();
     const path = walk.path === '' ? name : `${walk.path}/${name}`;
     const stat = statAt(source, name);
-    if (typeof stat === 'number') throw must(stat, 'statx', textOf(path));
+    if (typeof stat === 'number') throw failed(stat, 'statx', textOf(path));
     const directory = typeOf(stat) === S_IFDIR;
     const first = !directory && stat.links > 1 ? walk.links.get(stat.key) : undefined;
     if (first !== undefined) {

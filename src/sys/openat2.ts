@@ -1,6 +1,8 @@
 import { check, libc } from './libc.ts';
 
-const openat2Call = libc('long syscall(long number, int directory, const char *path, uint64_t *how, unsigned long size)');
+const openat2Call = libc(
+  'long syscall(long number, int directory, const char *path, uint64_t *how, unsigned long size)',
+);
 /** The same on every architecture: newer calls share one table (Linux 5.6). */
 const OPENAT2 = 437;
 

@@ -10,7 +10,8 @@ export interface FileSystem {
   readonly free: number;
 }
 
-const unescape = (text: string): string => text.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+const unescape = (text: string): string =>
+  text.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 
 /** From /proc/self/mountinfo (proc(5)); the deepest, latest mount point that `path` lies below. */
 export function fileSystemOf(path: string): FileSystem {
@@ -28,7 +29,8 @@ export function fileSystemOf(path: string): FileSystem {
   return { mountPoint, type, size: blocks * bsize, free: bavail * bsize };
 }
 
-const human = (bytes: number): string => (bytes >= 1 << 30 ? `${(bytes / 2 ** 30).toFixed(1)} GiB` : `${Math.round(bytes / 2 ** 20)} MiB`);
+const human = (bytes: number): string =>
+  bytes >= 1 << 30 ? `${(bytes / 2 ** 30).toFixed(1)} GiB` : `${Math.round(bytes / 2 ** 20)} MiB`;
 
 /**
  * Gives a full disk its meaning: an error with ENOSPC or EDQUOT becomes `resource-exhausted`, naming the file system
@@ -37,13 +39,21 @@ const human = (bytes: number): string => (bytes >= 1 << 30 ? `${(bytes / 2 ** 30
 export function explainSpace(error: unknown, path: string, doing: string): unknown {
   const errno = errnoOf(error);
   if (errno !== 'ENOSPC' && errno !== 'EDQUOT') return error;
-  const advice = 'free some space there, or move the daemon\'s root directory to a larger file system';
+  const advice = "free some space there, or move the daemon's root directory to a larger file system";
   try {
     const { mountPoint, type, size, free } = fileSystemOf(path);
     const what = errno === 'EDQUOT' ? 'quota exceeded' : 'no space left';
     const inodes = errno === 'ENOSPC' && free > 1 << 20 ? ' (perhaps it is out of inodes)' : '';
-    return new HakoError('resource-exhausted', `${doing}: ${what} on the file system at "${mountPoint}" (${type}, ${human(size)}, ${human(free)} free)${inodes}: ${advice}`, error);
+    return new HakoError(
+      'resource-exhausted',
+      `${doing}: ${what} on the file system at "${mountPoint}" (${type}, ${human(size)}, ${human(free)} free)${inodes}: ${advice}`,
+      error,
+    );
   } catch {
-    return new HakoError('resource-exhausted', `${doing}: no space left on the file system of "${path}": ${advice}`, error);
+    return new HakoError(
+      'resource-exhausted',
+      `${doing}: no space left on the file system of "${path}": ${advice}`,
+      error,
+    );
   }
 }

@@ -48,7 +48,10 @@ export function statAt(directory: number, path: string): FileStat | number {
   if (statxCall(directory, name, flags, STATX_BASIC_STATS, buffer) === -1) return -koffi.errno();
   const deviceMajor = buffer.readUInt32LE(136);
   const deviceMinor = buffer.readUInt32LE(140);
-  const moment = (at: number): Moment => ({ seconds: Number(buffer.readBigInt64LE(at)), nanoseconds: buffer.readUInt32LE(at + 8) });
+  const moment = (at: number): Moment => ({
+    seconds: Number(buffer.readBigInt64LE(at)),
+    nanoseconds: buffer.readUInt32LE(at + 8),
+  });
   return {
     links: buffer.readUInt32LE(16),
     uid: buffer.readUInt32LE(20),

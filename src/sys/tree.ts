@@ -1,4 +1,20 @@
-import { AT_FDCWD, AT_REMOVEDIR, closeFd, EISDIR, ENOENT, ENOTDIR, EPERM, must, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openAt, textOf, unlinkAt } from './at.ts';
+import {
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  closeFd,
+  EISDIR,
+  ENOENT,
+  ENOTDIR,
+  EPERM,
+  failed,
+  must,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+  openAt,
+  textOf,
+  unlinkAt,
+} from './at.ts';
 import { namesIn } from './copy.ts';
 import { isDirectory, statAt } from './stat.ts';
 
@@ -16,7 +32,7 @@ export function weighTree(path: string, check: () => void): TreeWeight {
   const weigh = (directory: number, name: string): void => {
     const stat = statAt(directory, name);
     if (stat === ENOENT) return;
-    if (typeof stat === 'number') throw must(stat, 'statx', textOf(name));
+    if (typeof stat === 'number') throw failed(stat, 'statx', textOf(name));
     if (!isDirectory(stat) && stat.links > 1) {
       if (seen.has(stat.key)) return;
       seen.add(stat.key);

@@ -1,6 +1,19 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmod, chown, link, lutimes, mkdir, mkdtemp, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  link,
+  lutimes,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -80,7 +93,10 @@ test('names that are no UTF-8 are copied byte by byte', async () => {
   await mkdir(path.join(root, 'from'));
   await writeFile(Buffer.concat([from, Buffer.from([0x66, 0xff, 0xfe])]), 'x');
   await trees.copy(path.join(root, 'from'), path.join(root, 'to'), never);
-  assert.equal((await readFile(Buffer.concat([Buffer.from(`${root}/to/`), Buffer.from([0x66, 0xff, 0xfe])]))).toString(), 'x');
+  assert.equal(
+    (await readFile(Buffer.concat([Buffer.from(`${root}/to/`), Buffer.from([0x66, 0xff, 0xfe])]))).toString(),
+    'x',
+  );
 });
 
 test('attributes are set, read, listed and removed; a missing one is undefined', async () => {

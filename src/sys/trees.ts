@@ -16,14 +16,17 @@ const ask = (request: TreeRequest, signal: AbortSignal): Promise<unknown> => poo
  */
 export const trees = {
   /** What a tree takes on disk, counted as du(1) does. */
-  weigh: async (path: string, signal: AbortSignal): Promise<TreeWeight> => (await ask({ do: 'weigh', path: bytesOf(path) }, signal)) as TreeWeight,
+  weigh: async (path: string, signal: AbortSignal): Promise<TreeWeight> =>
+    (await ask({ do: 'weigh', path: bytesOf(path) }, signal)) as TreeWeight,
   /** Deletes a tree. Idempotent. */
-  remove: async (path: string, signal: AbortSignal): Promise<void> => void (await ask({ do: 'remove', path: bytesOf(path) }, signal)),
+  remove: async (path: string, signal: AbortSignal): Promise<void> =>
+    void (await ask({ do: 'remove', path: bytesOf(path) }, signal)),
   /** Copies a tree whole: owners, modes, times, attributes, hard links. `to` must be missing or empty. */
   copy: async (path: string, to: string, signal: AbortSignal): Promise<void> =>
     void (await ask({ do: 'copy', path: bytesOf(path), to: bytesOf(to) }, signal)),
   /** syncfs(2) of the file system that holds the path. */
-  sync: async (path: string, signal: AbortSignal): Promise<void> => void (await ask({ do: 'sync', path: bytesOf(path) }, signal)),
+  sync: async (path: string, signal: AbortSignal): Promise<void> =>
+    void (await ask({ do: 'sync', path: bytesOf(path) }, signal)),
 };
 
 /** Makes what was created, renamed or deleted in a directory survive a power cut. */

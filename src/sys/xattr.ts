@@ -45,5 +45,8 @@ export function listXattrs(path: string): string[] {
   must(size, 'llistxattr', textOf(path));
   const buffer = Buffer.alloc(most);
   const length = must(negative(list(zeroed(path), buffer, buffer.length)), 'llistxattr', textOf(path));
-  return buffer.toString('latin1', 0, length).split('\0').filter((name) => name !== '');
+  return buffer
+    .toString('latin1', 0, length)
+    .split('\0')
+    .filter((name) => name !== '');
 }

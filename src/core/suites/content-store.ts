@@ -39,10 +39,14 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
   });
 }
 
-async function put(store: ContentStore, data: Uint8Array, ingest = `put-${digestOf(data).slice(7, 19)}`): Promise<string> {
+async function put(
+  store: ContentStore,
+  data: Uint8Array,
+  ingest = `put-${digestOf(data).slice(7, 19)}`,
+): Promise<string> {
   await using writer = await store.writer(id(ingest), never);
   await writer.write(data, never);
-  return writer.commit({ size: data.length, digest: digestOf(data) }, never);
+  return await writer.commit({ size: data.length, digest: digestOf(data) }, never);
 }
 
 async function get(store: ContentStore, digest: string): Promise<Buffer> {
@@ -73,6 +77,14 @@ function writing(store: () => ContentStore): void {
     assert.equal(await writer.commit({}, never), digestOf('first'));
   });
 
+  test('closing a writer while it commits waits for the commit', async () => {
+    const writer = await store().writer(id('hasty'), never);
+    await writer.write(text('in a hurry'), never);
+    const [digest] = await Promise.all([writer.commit({}, never), writer.close()]);
+    assert.equal(digest, digestOf('in a hurry'));
+    assert.equal((await get(store(), digest)).toString(), 'in a hurry');
+  });
+
   test('an empty blob is a blob', async () => {
     const digest = await put(store(), text(''));
     assert.equal(await store().size(digest), 0);
@@ -99,7 +111,10 @@ function writing(store: () => ContentStore): void {
   test('many small blobs at once all arrive', async () => {
     const all = Array.from({ length: 60 }, (_, n) => text(`small blob ${n}`));
     const digests = await Promise.all(all.map((data) => put(store(), data)));
-    assert.deepEqual(digests, all.map((data) => digestOf(data)));
+    assert.deepEqual(
+      digests,
+      all.map((data) => digestOf(data)),
+    );
     assert.deepEqual((await collect(store().list(never))).map((blob) => blob.digest).toSorted(), digests.toSorted());
   });
 
@@ -167,7 +182,10 @@ function resuming(house: () => StoreUnderTest): void {
 function refusing(store: () => ContentStore): void {
   test('one upload has one writer at a time', async () => {
     const results = await Promise.allSettled([store().writer(id('mine'), never), store().writer(id('mine'), never)]);
-    assert.deepEqual(results.map((result) => result.status), ['fulfilled', 'rejected']);
+    assert.deepEqual(
+      results.map((result) => result.status),
+      ['fulfilled', 'rejected'],
+    );
     await assert.rejects(store().writer(id('mine'), never), { code: 'unavailable' });
     if (results[0].status === 'fulfilled') await results[0].value.close();
     await (await store().writer(id('mine'), never)).close();
@@ -176,8 +194,14 @@ function refusing(store: () => ContentStore): void {
   test('a wrong size or digest is refused, and the ingest stays', async () => {
     await using writer = await store().writer(id('wrong'), never);
     await writer.write(text('what came'), never);
-    await assert.rejects(writer.commit({ size: 4 }, never), { code: 'failed-precondition', message: /unexpected commit size 9, expected 4/ });
-    await assert.rejects(writer.commit({ digest: digestOf('what was meant') }, never), { code: 'failed-precondition', message: /unexpected commit digest/ });
+    await assert.rejects(writer.commit({ size: 4 }, never), {
+      code: 'failed-precondition',
+      message: /unexpected commit size 9, expected 4/,
+    });
+    await assert.rejects(writer.commit({ digest: digestOf('what was meant') }, never), {
+      code: 'failed-precondition',
+      message: /unexpected commit digest/,
+    });
     assert.equal(await store().size(digestOf('what came')), undefined);
     assert.equal((await store().ingest(id('wrong')))?.offset, 9);
   });
@@ -230,7 +254,10 @@ function keeping(store: () => ContentStore): void {
     await (await store().writer(id('open-1'), never)).close();
     await (await store().writer(id('open-2'), never)).close();
     const listed = (await collect(store().list(never))).toSorted((a, b) => a.size - b.size);
-    assert.deepEqual(listed, [{ digest: one, size: 3 }, { digest: two, size: 4 }]);
+    assert.deepEqual(listed, [
+      { digest: one, size: 3 },
+      { digest: two, size: 4 },
+    ]);
     assert.deepEqual((await collect(store().ingests(never))).toSorted(), ['open-1', 'open-2']);
   });
 }

@@ -32,7 +32,9 @@ export function memoryBlob(data: Uint8Array): Blob {
 }
 
 export const layerOf = (data: Uint8Array): Descriptor => ({
-  mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', digest: digestOf(data), size: data.length,
+  mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+  digest: digestOf(data),
+  size: data.length,
 });
 
 interface House extends DifferUnderTest {
@@ -53,7 +55,8 @@ export function differSuite(name: string, make: () => Promise<DifferUnderTest>):
       house = {
         differ: under.differ,
         place,
-        apply: (data, signal = never) => under.differ.apply(layerOf(data), memoryBlob(data), bind(path.join(place, 'root')), signal),
+        apply: (data, signal = never) =>
+          under.differ.apply(layerOf(data), memoryBlob(data), bind(path.join(place, 'root')), signal),
         at: (file) => path.join(place, 'root', file),
         [Symbol.asyncDispose]: async () => {
           await under[Symbol.asyncDispose]();
@@ -77,29 +80,49 @@ const directory = (name: string, more: Partial<TarEntry> = {}): TarEntry => ({ n
 
 function unpacking(house: () => House): void {
   test('plain, gzip and zstd layers give the same tree and the same diffID', async () => {
-    const tar = makeTar([directory('etc/'), file('etc/name', 'value'), file('big', randomBytes(3_000_000).toString('hex'))]);
-    for (const data of [tar, gzipSync(tar), zstdCompressSync(tar), Buffer.concat([gzipSync(tar.subarray(0, 1000)), gzipSync(tar.subarray(1000))])]) {
+    const tar = makeTar([
+      directory('etc/'),
+      file('etc/name', 'value'),
+      file('big', randomBytes(3_000_000).toString('hex')),
+    ]);
+    for (const data of [
+      tar,
+      gzipSync(tar),
+      zstdCompressSync(tar),
+      Buffer.concat([gzipSync(tar.subarray(0, 1000)), gzipSync(tar.subarray(1000))]),
+    ]) {
       const result = await house().apply(data);
-      assert.deepEqual(result, { mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: digestOf(tar), size: tar.length });
+      assert.deepEqual(result, {
+        mediaType: 'application/vnd.oci.image.layer.v1.tar',
+        digest: digestOf(tar),
+        size: tar.length,
+      });
       assert.equal(await readFile(house().at('etc/name'), 'utf8'), 'value');
       await rm(house().at('etc'), { recursive: true });
     }
   });
 
   test('an empty layer, one without its end blocks, and one with a tail are read whole', async () => {
-    for (const tar of [Buffer.alloc(1024), Buffer.alloc(0), makeOpenTar([file('a')]), Buffer.concat([makeTar([file('a')]), Buffer.alloc(1_234_567, 9)])]) {
+    for (const tar of [
+      Buffer.alloc(1024),
+      Buffer.alloc(0),
+      makeOpenTar([file('a')]),
+      Buffer.concat([makeTar([file('a')]), Buffer.alloc(1_234_567, 9)]),
+    ]) {
       assert.equal((await house().apply(gzipSync(tar))).digest, digestOf(tar));
     }
   });
 
-  test('owners, modes and times are kept, a directory\'s too although it was filled afterwards', async () => {
-    await house().apply(makeTar([
-      directory('d/', { mode: 0o2750, uid: 7, gid: 8, mtime: 1000 }),
-      file('d/tool', 'x', { mode: 0o6755, uid: 9, gid: 10, mtime: 2000 }),
-      { name: 'd/link', type: '2', link: '/nowhere', uid: 11, gid: 12, mtime: 3000 },
-      file('d/fine', 'x', { pax: { mtime: '4000.123456789', uid: '3000000', atime: '5000.5' } }),
-      file('d/old', 'x', { pax: { mtime: '-5.5' } }),
-    ]));
+  test("owners, modes and times are kept, a directory's too although it was filled afterwards", async () => {
+    await house().apply(
+      makeTar([
+        directory('d/', { mode: 0o2750, uid: 7, gid: 8, mtime: 1000 }),
+        file('d/tool', 'x', { mode: 0o6755, uid: 9, gid: 10, mtime: 2000 }),
+        { name: 'd/link', type: '2', link: '/nowhere', uid: 11, gid: 12, mtime: 3000 },
+        file('d/fine', 'x', { pax: { mtime: '4000.123456789', uid: '3000000', atime: '5000.5' } }),
+        file('d/old', 'x', { pax: { mtime: '-5.5' } }),
+      ]),
+    );
     const seen = async (name: string): Promise<unknown[]> => {
       const { mode, uid, gid, mtimeNs } = await lstat(house().at(name), { bigint: true });
       return [(Number(mode) & 0o7777).toString(8), Number(uid), Number(gid), mtimeNs];
@@ -113,11 +136,17 @@ function unpacking(house: () => House): void {
   });
 
   test('links, FIFOs and devices are what they were', async () => {
-    await house().apply(makeTar([
-      file('a/file', 'shared'), { name: 'b/hard', type: '1', link: 'a/file' }, { name: 'soft', type: '2', link: 'a/file' },
-      { name: 'hard-to-soft', type: '1', link: './soft' },
-      { name: 'fifo', type: '6', mode: 0o622 }, { name: 'null', type: '3', device: [1, 3], mode: 0o666 }, { name: 'disk', type: '4', device: [259, 300], mode: 0o660 },
-    ]));
+    await house().apply(
+      makeTar([
+        file('a/file', 'shared'),
+        { name: 'b/hard', type: '1', link: 'a/file' },
+        { name: 'soft', type: '2', link: 'a/file' },
+        { name: 'hard-to-soft', type: '1', link: './soft' },
+        { name: 'fifo', type: '6', mode: 0o622 },
+        { name: 'null', type: '3', device: [1, 3], mode: 0o666 },
+        { name: 'disk', type: '4', device: [259, 300], mode: 0o660 },
+      ]),
+    );
     assert.equal((await lstat(house().at('a/file'))).ino, (await lstat(house().at('b/hard'))).ino);
     assert.equal(await readlink(house().at('soft')), 'a/file');
     assert.equal(await readlink(house().at('hard-to-soft')), 'a/file');
@@ -129,14 +158,18 @@ function unpacking(house: () => House): void {
 
   test('long names, in each of the ways tars have them', async () => {
     const long = `${'d'.repeat(200)}/${'e'.repeat(200)}/${'f'.repeat(100)}`;
-    await house().apply(makeTar([
-      file('short', 'pax', { pax: { path: `pax/${long}` } }),
-      { name: '././@LongLink', type: 'L', content: `gnu/${long}\0` }, file('cut', 'gnu'),
-      { name: '././@LongLink', type: 'K', content: `gnu/${long}\0` }, { name: 'soft', type: '2', link: 'cut' },
-      file('n'.repeat(100), 'prefix', { change: (header) => header.write('p'.repeat(155), 345) }),
-      { name: 'global', type: 'g', content: '19 comment=nothing\n' },
-      directory('', { type: '\0', name: 'old-directory/' }),
-    ]));
+    await house().apply(
+      makeTar([
+        file('short', 'pax', { pax: { path: `pax/${long}` } }),
+        { name: '././@LongLink', type: 'L', content: `gnu/${long}\0` },
+        file('cut', 'gnu'),
+        { name: '././@LongLink', type: 'K', content: `gnu/${long}\0` },
+        { name: 'soft', type: '2', link: 'cut' },
+        file('n'.repeat(100), 'prefix', { change: (header) => header.write('p'.repeat(155), 345) }),
+        { name: 'global', type: 'g', content: '19 comment=nothing\n' },
+        directory('', { type: '\0', name: 'old-directory/' }),
+      ]),
+    );
     assert.equal(await readFile(house().at(`pax/${long}`), 'utf8'), 'pax');
     assert.equal(await readFile(house().at(`gnu/${long}`), 'utf8'), 'gnu');
     assert.equal(await readlink(house().at('soft')), `gnu/${long}`);
@@ -145,7 +178,11 @@ function unpacking(house: () => House): void {
   });
 
   test('numbers in base 256 are read', async () => {
-    await house().apply(makeTar([file('n', 'x', { change: (header) => Buffer.from([0x80, 0, 0, 0, 0, 0x12, 0x34, 0x56]).copy(header, 108) })]));
+    await house().apply(
+      makeTar([
+        file('n', 'x', { change: (header) => Buffer.from([0x80, 0, 0, 0, 0, 0x12, 0x34, 0x56]).copy(header, 108) }),
+      ]),
+    );
     assert.equal((await lstat(house().at('n'))).uid, 0x123456);
   });
 
@@ -163,24 +200,42 @@ function unpacking(house: () => House): void {
   test('progress counts the compressed bytes to the last', async () => {
     const data = gzipSync(makeTar([file('random', randomBytes(2_000_000).toString('base64'))]));
     const seen: number[] = [];
-    await house().differ.apply(layerOf(data), memoryBlob(data), bind(house().at('')), never, (bytes) => seen.push(bytes));
+    await house().differ.apply(layerOf(data), memoryBlob(data), bind(house().at('')), never, (bytes) =>
+      seen.push(bytes),
+    );
     assert.equal(seen.at(-1), data.length);
-    assert.deepEqual(seen, seen.toSorted((a, b) => a - b));
+    assert.deepEqual(
+      seen,
+      seen.toSorted((a, b) => a - b),
+    );
   });
 }
 
 function replacing(house: () => House): void {
   test('a later entry takes the place of an earlier one, whatever both are', async () => {
-    await house().apply(makeTar([
-      file('a', 'old'), file('a', 'new'),
-      directory('b'), file('b/inside'), file('b', 'file now'),
-      file('c', 'file first'), directory('c'), file('c/inside'),
-      { name: 'd', type: '2', link: 'a' }, file('d', 'no link any more'),
-      directory('e'), file('e/kept'), directory('e', { mode: 0o700 }),
-      directory('f'), { name: 'f', type: '2', link: 'e' },
-      file('g', 'itself'), { name: 'g', type: '1', link: 'g' },
-      file('h', 'old'), { name: 'h', type: '1', link: 'a' },
-    ]));
+    await house().apply(
+      makeTar([
+        file('a', 'old'),
+        file('a', 'new'),
+        directory('b'),
+        file('b/inside'),
+        file('b', 'file now'),
+        file('c', 'file first'),
+        directory('c'),
+        file('c/inside'),
+        { name: 'd', type: '2', link: 'a' },
+        file('d', 'no link any more'),
+        directory('e'),
+        file('e/kept'),
+        directory('e', { mode: 0o700 }),
+        directory('f'),
+        { name: 'f', type: '2', link: 'e' },
+        file('g', 'itself'),
+        { name: 'g', type: '1', link: 'g' },
+        file('h', 'old'),
+        { name: 'h', type: '1', link: 'a' },
+      ]),
+    );
     assert.equal(await readFile(house().at('a'), 'utf8'), 'new');
     assert.equal(await readFile(house().at('b'), 'utf8'), 'file now');
     assert.deepEqual(await readdir(house().at('c')), ['inside']);
@@ -193,7 +248,13 @@ function replacing(house: () => House): void {
   });
 
   test('an upper layer changes a lower one through its links to directories', async () => {
-    await house().apply(makeTar([directory('usr/lib', { mtime: 1000 }), { name: 'lib', type: '2', link: 'usr/lib' }, { name: 'abs', type: '2', link: '/usr' }]));
+    await house().apply(
+      makeTar([
+        directory('usr/lib', { mtime: 1000 }),
+        { name: 'lib', type: '2', link: 'usr/lib' },
+        { name: 'abs', type: '2', link: '/usr' },
+      ]),
+    );
     await house().apply(makeTar([file('lib/one'), file('abs/lib/two'), file('abs/lib/../three')]));
     assert.deepEqual((await readdir(house().at('usr/lib'))).toSorted(), ['one', 'two']);
     assert.ok(existsSync(house().at('usr/three')), 'the dots are taken as written, so this is abs/three');
@@ -202,25 +263,46 @@ function replacing(house: () => House): void {
 }
 
 function deleting(house: () => House): void {
-  const base = makeTar([directory('d'), file('d/a'), file('d/b'), directory('d/sub'), file('d/sub/x'), file('e'), directory('f'), file('f/y')]);
+  const base = makeTar([
+    directory('d'),
+    file('d/a'),
+    file('d/b'),
+    directory('d/sub'),
+    file('d/sub/x'),
+    file('e'),
+    directory('f'),
+    file('f/y'),
+  ]);
 
   test('a whiteout deletes what was below, and leaves no trace of itself', async () => {
     await house().apply(base);
-    await house().apply(makeTar([file('d/.wh.a', ''), file('d/.wh.sub', ''), file('.wh.e', ''), file('.wh.never-was', '')]));
+    await house().apply(
+      makeTar([file('d/.wh.a', ''), file('d/.wh.sub', ''), file('.wh.e', ''), file('.wh.never-was', '')]),
+    );
     assert.deepEqual((await readdir(house().at(''))).toSorted(), ['d', 'f']);
     assert.deepEqual(await readdir(house().at('d')), ['b']);
   });
 
   test('whiteouts spare what their own layer brings, before or after them', async () => {
     await house().apply(base);
-    await house().apply(makeTar([file('d/a', 'new'), file('d/.wh.a', ''), file('.wh.f', ''), directory('f'), file('f/z')]));
+    await house().apply(
+      makeTar([file('d/a', 'new'), file('d/.wh.a', ''), file('.wh.f', ''), directory('f'), file('f/z')]),
+    );
     assert.equal(await readFile(house().at('d/a'), 'utf8'), 'new');
     assert.deepEqual(await readdir(house().at('f')), ['z']);
   });
 
   test('an opaque whiteout empties its directory of what was below', async () => {
     await house().apply(base);
-    await house().apply(makeTar([directory('d'), file('d/new'), file('d/sub/new'), file('d/.wh..wh..opq', ''), file('f/.wh..wh..opq', '')]));
+    await house().apply(
+      makeTar([
+        directory('d'),
+        file('d/new'),
+        file('d/sub/new'),
+        file('d/.wh..wh..opq', ''),
+        file('f/.wh..wh..opq', ''),
+      ]),
+    );
     assert.deepEqual((await readdir(house().at('d'))).toSorted(), ['new', 'sub']);
     assert.deepEqual(await readdir(house().at('d/sub')), ['new']);
     assert.deepEqual(await readdir(house().at('f')), []);
@@ -233,12 +315,20 @@ function confining(house: () => House): void {
     await mkdir(outside);
     await writeFile(path.join(outside, 'secret'), 'untouched');
     const climb = '../'.repeat(20);
-    await house().apply(makeTar([
-      file('../../climbed'), file(`/${climb}absolute`), file('a/../../../b'),
-      { name: 'out', type: '2', link: outside }, file('out/through-absolute'),
-      { name: 'up', type: '2', link: `${climb}${outside.slice(1)}` }, file('up/through-relative'),
-      { name: 'chain1', type: '2', link: 'chain2' }, { name: 'chain2', type: '2', link: '../..' }, file('chain1/chained'),
-    ]));
+    await house().apply(
+      makeTar([
+        file('../../climbed'),
+        file(`/${climb}absolute`),
+        file('a/../../../b'),
+        { name: 'out', type: '2', link: outside },
+        file('out/through-absolute'),
+        { name: 'up', type: '2', link: `${climb}${outside.slice(1)}` },
+        file('up/through-relative'),
+        { name: 'chain1', type: '2', link: 'chain2' },
+        { name: 'chain2', type: '2', link: '../..' },
+        file('chain1/chained'),
+      ]),
+    );
     assert.deepEqual(await readdir(outside), ['secret']);
     assert.deepEqual((await readdir(house().place)).toSorted(), ['outside', 'root']);
     for (const name of ['climbed', 'absolute', 'b', 'chained']) assert.ok(existsSync(house().at(name)), name);
@@ -253,8 +343,17 @@ function confining(house: () => House): void {
     await writeFile(path.join(outside, 'secret'), 'untouched');
     await symlink(outside, house().at('trap'));
     await symlink(path.join(outside, 'secret'), house().at('file-trap'));
-    await assert.rejects(house().apply(makeTar([{ name: 'stolen', type: '1', link: 'trap/secret' }])), { code: 'invalid-argument' });
-    await house().apply(makeTar([file('trap/.wh.secret', ''), file('trap/.wh..wh..opq', ''), file('file-trap', 'replaced'), directory('trap', { mode: 0o777 })]));
+    await assert.rejects(house().apply(makeTar([{ name: 'stolen', type: '1', link: 'trap/secret' }])), {
+      code: 'invalid-argument',
+    });
+    await house().apply(
+      makeTar([
+        file('trap/.wh.secret', ''),
+        file('trap/.wh..wh..opq', ''),
+        file('file-trap', 'replaced'),
+        directory('trap', { mode: 0o777 }),
+      ]),
+    );
     assert.equal(await readFile(path.join(outside, 'secret'), 'utf8'), 'untouched');
     assert.ok((await lstat(house().at('trap'))).isDirectory());
     assert.ok((await lstat(house().at('file-trap'))).isFile());
@@ -262,7 +361,9 @@ function confining(house: () => House): void {
 
   test('links that go in circles are an error', async () => {
     await assert.rejects(
-      house().apply(makeTar([{ name: 'x', type: '2', link: 'y' }, { name: 'y', type: '2', link: 'x' }, file('x/file')])),
+      house().apply(
+        makeTar([{ name: 'x', type: '2', link: 'y' }, { name: 'y', type: '2', link: 'x' }, file('x/file')]),
+      ),
       { code: 'invalid-argument', message: /too many symbolic links/ },
     );
   });
@@ -284,7 +385,11 @@ function refusing(house: () => House): void {
     await refused(Buffer.alloc(10_000, 'garbage'), 'invalid-argument', /no tar archive/);
     await refused(gzip.subarray(0, gzip.length - 10), 'invalid-argument', /compressed data is malformed/);
     await refused(gzipSync(Buffer.alloc(5000, 'garbage')), 'invalid-argument', /no tar archive/);
-    await refused(Buffer.concat([gzip.subarray(0, 20), Buffer.alloc(500, 0xff)]), 'invalid-argument', /malformed|no tar archive/);
+    await refused(
+      Buffer.concat([gzip.subarray(0, 20), Buffer.alloc(500, 0xff)]),
+      'invalid-argument',
+      /malformed|no tar archive/,
+    );
     await refused(tar.subarray(0, 3000), 'invalid-argument', /ends in the middle of a file/);
     await refused(tar.subarray(0, 6000), 'invalid-argument', /ends in the middle of a (file|header)/);
     await refused(gzipSync(tar.subarray(0, 700)), 'invalid-argument', /ends in the middle of a file/);
@@ -326,20 +431,32 @@ function refusing(house: () => House): void {
     const other = gzipSync(makeTar([file('b')]));
     for (const data of [damaged, other, good.subarray(0, 20_000)]) {
       await assert.rejects(
-        house().differ.apply(layerOf(good), { ...memoryBlob(data), digest: digestOf(good) }, bind(house().at('')), never),
+        house().differ.apply(
+          layerOf(good),
+          { ...memoryBlob(data), digest: digestOf(good) },
+          bind(house().at('')),
+          never,
+        ),
         { code: 'data-loss', message: /damaged/ },
       );
     }
     const lying = { ...layerOf(good), size: good.length + 1 };
-    await assert.rejects(house().differ.apply(lying, memoryBlob(good), bind(house().at('')), never), { code: 'data-loss' });
+    await assert.rejects(house().differ.apply(lying, memoryBlob(good), bind(house().at('')), never), {
+      code: 'data-loss',
+    });
   });
 
   test('mounts that cannot be written to are refused', async () => {
     const data = makeTar([file('a')]);
-    const apply = (mounts: Mount[]): Promise<Descriptor> => house().differ.apply(layerOf(data), memoryBlob(data), mounts, never);
+    const apply = (mounts: Mount[]): Promise<Descriptor> =>
+      house().differ.apply(layerOf(data), memoryBlob(data), mounts, never);
     await assert.rejects(apply([]), { code: 'invalid-argument' });
-    await assert.rejects(apply([{ type: 'bind', source: house().at(''), options: ['ro', 'rbind'] }]), { code: 'failed-precondition' });
-    await assert.rejects(apply([{ type: 'overlay', source: 'overlay', options: ['lowerdir=/a:/b'] }]), { code: 'failed-precondition' });
+    await assert.rejects(apply([{ type: 'bind', source: house().at(''), options: ['ro', 'rbind'] }]), {
+      code: 'failed-precondition',
+    });
+    await assert.rejects(apply([{ type: 'overlay', source: 'overlay', options: ['lowerdir=/a:/b'] }]), {
+      code: 'failed-precondition',
+    });
     await assert.rejects(apply(bind('/no/such/place')), /no\/such\/place/);
   });
 }
@@ -365,11 +482,13 @@ function stopping(house: () => House): void {
 
   test('more layers at once than there are threads all arrive', async () => {
     const layers = Array.from({ length: 12 }, (_, n) => gzipSync(makeTar([file('name', `${n}`.repeat(400_000))])));
-    await Promise.all(layers.map(async (data, n) => {
-      const root = path.join(house().place, `layer-${n}`);
-      await mkdir(root);
-      await house().differ.apply(layerOf(data), memoryBlob(data), bind(root), never);
-      assert.equal(await readFile(path.join(root, 'name'), 'utf8'), `${n}`.repeat(400_000));
-    }));
+    await Promise.all(
+      layers.map(async (data, n) => {
+        const root = path.join(house().place, `layer-${n}`);
+        await mkdir(root);
+        await house().differ.apply(layerOf(data), memoryBlob(data), bind(root), never);
+        assert.equal(await readFile(path.join(root, 'name'), 'utf8'), `${n}`.repeat(400_000));
+      }),
+    );
   });
 }

@@ -33,7 +33,12 @@ export interface BoxOptions {
 }
 
 /** The spec of a small container. */
-export function specOf(id: string, args: readonly string[], terminal: boolean, more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+export function specOf(
+  id: string,
+  args: readonly string[],
+  terminal: boolean,
+  more: Readonly<Record<string, unknown>> = {},
+): Record<string, unknown> {
   const capabilities = ['CAP_KILL', 'CAP_CHOWN', 'CAP_SETUID', 'CAP_SETGID'];
   return {
     ociVersion: '1.0.2',
@@ -50,7 +55,12 @@ export function specOf(id: string, args: readonly string[], terminal: boolean, m
     mounts: [
       { destination: '/proc', type: 'proc', source: 'proc' },
       { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=65536k'] },
-      { destination: '/dev/pts', type: 'devpts', source: 'devpts', options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'] },
+      {
+        destination: '/dev/pts',
+        type: 'devpts',
+        source: 'devpts',
+        options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'],
+      },
     ],
     linux: {
       cgroupsPath: `/hako-suite-${process.pid}/${id}`,
@@ -121,7 +131,10 @@ export class Box implements AsyncDisposable {
     const runtime = options.runtime ?? { name: house.name };
     const log = options.log === false ? {} : { log: { path: box.logFile } };
     try {
-      await house.runtime.create({ namespace, id, spec, rootfs: house.rootfs, stdio: box.stdio, runtime, ...log }, never);
+      await house.runtime.create(
+        { namespace, id, spec, rootfs: house.rootfs, stdio: box.stdio, runtime, ...log },
+        never,
+      );
     } catch (error) {
       await box[Symbol.asyncDispose]();
       throw error;
@@ -155,7 +168,11 @@ export class Box implements AsyncDisposable {
   }
 
   /** Starts a further process with clients of its own. */
-  async exec(execId: string, args: readonly string[], options: BoxOptions = {}): Promise<{ ref: ProcessRef; stdout?: Reader; stderr?: Reader; stdin?: number }> {
+  async exec(
+    execId: string,
+    args: readonly string[],
+    options: BoxOptions = {},
+  ): Promise<{ ref: ProcessRef; stdout?: Reader; stderr?: Reader; stdin?: number }> {
     const ref = { ...this.ref, execId };
     const clients = this.#clients(`${execId}-`, options);
     const spec = specOf('', args, options.terminal ?? false, options.process)['process'];
@@ -189,7 +206,9 @@ export class Box implements AsyncDisposable {
   }
 
   records(): { log: string; stream: string; time: string }[] {
-    const lines = readFileSync(this.logFile, 'utf8').split('\n').filter((line) => line !== '');
+    const lines = readFileSync(this.logFile, 'utf8')
+      .split('\n')
+      .filter((line) => line !== '');
     return lines.map((line) => JSON.parse(line) as { log: string; stream: string; time: string });
   }
 

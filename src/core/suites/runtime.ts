@@ -40,7 +40,13 @@ function living(house: House): void {
     assert.equal(box.spooled('stderr'), 'err\n');
     assert.equal(await box.stdout?.all, 'out\n');
     assert.equal(await box.stderr?.all, 'err\n');
-    assert.deepEqual(box.records().map(({ log, stream }) => `${stream} ${log}`).toSorted(), ['stderr err\n', 'stdout out\n']);
+    assert.deepEqual(
+      box
+        .records()
+        .map(({ log, stream }) => `${stream} ${log}`)
+        .toSorted(),
+      ['stderr err\n', 'stdout out\n'],
+    );
     const state = await runtime.state(box.ref, never);
     assert.equal(state.status, 'stopped');
     assert.equal(state.exit?.status, 3);
@@ -60,7 +66,10 @@ function living(house: House): void {
     await using box = await Box.run(house(), sh('sleep 0.1; exit 4'));
     const exits = await Promise.all([box.wait(), box.wait(), box.wait()]);
     exits.push(await box.wait());
-    assert.deepEqual(exits.map(({ status }) => status), [4, 4, 4, 4]);
+    assert.deepEqual(
+      exits.map(({ status }) => status),
+      [4, 4, 4, 4],
+    );
   });
 
   test('a wait ends with its signal, and the container goes on', async () => {
@@ -70,11 +79,13 @@ function living(house: House): void {
   });
 
   test('twenty containers side by side do not mix', async () => {
-    await Promise.all(Array.from({ length: 20 }, async (_, i) => {
-      await using box = await Box.run(house(), sh(`echo number ${i}; exit ${i}`));
-      assert.equal((await box.wait()).status, i);
-      assert.equal(await box.stdout?.all, `number ${i}\n`);
-    }));
+    await Promise.all(
+      Array.from({ length: 20 }, async (_, i) => {
+        await using box = await Box.run(house(), sh(`echo number ${i}; exit ${i}`));
+        assert.equal((await box.wait()).status, i);
+        assert.equal(await box.stdout?.all, `number ${i}\n`);
+      }),
+    );
   });
 
   test('list() names a task, and discard() ends and removes it, twice if need be', async () => {
@@ -100,7 +111,14 @@ function refusing(house: House): void {
 
   test('a second container of a name is already-exists, and the first lives', async () => {
     await using box = await Box.run(house(), ['sleep', '100']);
-    const again = { namespace, id: box.ref.id, spec: Buffer.from('{}'), rootfs: [], stdio: box.stdio, runtime: { name: house().name } };
+    const again = {
+      namespace,
+      id: box.ref.id,
+      spec: Buffer.from('{}'),
+      rootfs: [],
+      stdio: box.stdio,
+      runtime: { name: house().name },
+    };
     await assert.rejects(house().runtime.create(again, never), { code: 'already-exists' });
     assert.equal((await house().runtime.state(box.ref, never)).status, 'running');
   });
@@ -140,14 +158,24 @@ function output(house: House): void {
   test('a container without clients writes its log all the same', async () => {
     await using box = await Box.run(house(), sh('for i in 1 2 3; do echo line $i; done'), { client: false });
     await box.wait();
-    assert.deepEqual(box.records().map(({ log }) => log), ['line 1\n', 'line 2\n', 'line 3\n']);
+    assert.deepEqual(
+      box.records().map(({ log }) => log),
+      ['line 1\n', 'line 2\n', 'line 3\n'],
+    );
   });
 
   test('a long line becomes records of 16 KiB, cut between characters, of which the last has the newline', async () => {
-    await using box = await Box.run(house(), sh('i=0; while [ $i -lt 7000 ]; do printf "xä€"; i=$((i+1)); done; echo; printf tail'), { client: false });
+    await using box = await Box.run(
+      house(),
+      sh('i=0; while [ $i -lt 7000 ]; do printf "xä€"; i=$((i+1)); done; echo; printf tail'),
+      { client: false },
+    );
     await box.wait();
     const logs = box.records().map(({ log }) => log);
-    assert.deepEqual(logs.map((log) => log.endsWith('\n')), [false, false, true, false]);
+    assert.deepEqual(
+      logs.map((log) => log.endsWith('\n')),
+      [false, false, true, false],
+    );
     assert.equal(logs.join(''), `${'xä€'.repeat(7000)}\ntail`);
     assert.ok(Buffer.byteLength(logs[0]!) > 16_380 && Buffer.byteLength(logs[0]!) <= 16_384);
   });
@@ -183,7 +211,10 @@ function input(house: House): void {
 
 function terminals(house: House): void {
   test('a terminal takes input, echoes it, and tells its size', async () => {
-    await using box = await Box.run(house(), sh('read a; stty size; read b; stty size; exit 6'), { terminal: true, stdin: true });
+    await using box = await Box.run(house(), sh('read a; stty size; read b; stty size; exit 6'), {
+      terminal: true,
+      stdin: true,
+    });
     const { runtime } = house();
     await runtime.resize(box.ref, { width: 100, height: 40 }, never);
     box.type('a\n');
@@ -294,7 +325,10 @@ function control(house: House): void {
 
   test('update() takes resources of the OCI spec', async () => {
     await using box = await Box.run(house(), ['sleep', '100']);
-    const resources = { typeUrl: 'types.containerd.io/opencontainers/runtime-spec/1/LinuxResources', value: Buffer.from('{"pids":{"limit":77}}') };
+    const resources = {
+      typeUrl: 'types.containerd.io/opencontainers/runtime-spec/1/LinuxResources',
+      value: Buffer.from('{"pids":{"limit":77}}'),
+    };
     await house().runtime.update(box.ref, resources, never);
   });
 }

@@ -18,7 +18,12 @@ export interface SnapshotDriverUnderTest extends AsyncDisposable {
 const never = new AbortController().signal;
 
 function layer(id: number, parents: number[] = [], readonly = false): Layer {
-  return { id: String(id) as SnapshotId, parents: parents.map((parent) => String(parent) as SnapshotId), readonly, labels: {} };
+  return {
+    id: String(id) as SnapshotId,
+    parents: parents.map((parent) => String(parent) as SnapshotId),
+    readonly,
+    labels: {},
+  };
 }
 
 async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
@@ -58,7 +63,11 @@ async function within(house: SnapshotDriverUnderTest, of: Layer, use: (root: str
 }
 
 /** Makes a sealed layer out of what `fill` does. */
-async function sealed(house: SnapshotDriverUnderTest, of: Layer, fill: (root: string) => Promise<void>): Promise<Layer> {
+async function sealed(
+  house: SnapshotDriverUnderTest,
+  of: Layer,
+  fill: (root: string) => Promise<void>,
+): Promise<Layer> {
   assert.deepEqual(await house.driver.create(of, never), { kind: 'empty' });
   await within(house, of, fill);
   await house.driver.seal(of, never);

@@ -59,7 +59,8 @@ function entryBytes(entry: TarEntry): Buffer {
 }
 
 /** An archive of these entries, with its end. */
-export const makeTar = (entries: readonly TarEntry[]): Buffer => Buffer.concat([...entries.map(entryBytes), Buffer.alloc(1024)]);
+export const makeTar = (entries: readonly TarEntry[]): Buffer =>
+  Buffer.concat([...entries.map(entryBytes), Buffer.alloc(1024)]);
 
 /** The same without the two blocks that end an archive. */
 export const makeOpenTar = (entries: readonly TarEntry[]): Buffer => Buffer.concat(entries.map(entryBytes));

@@ -26,7 +26,10 @@ test('a full disk is resource-exhausted, names the file system, and the upload g
         await writer.write(data, never);
         await writer.commit({}, never);
       })(),
-      (error: Error & { code?: string }) => error.code === 'resource-exhausted' && error.message.includes(`"${root}" (tmpfs`) && /free some space/.test(error.message),
+      (error: Error & { code?: string }) =>
+        error.code === 'resource-exhausted' &&
+        error.message.includes(`"${root}" (tmpfs`) &&
+        /free some space/.test(error.message),
     );
     await writer.close();
     const kept = (await stat(path.join(root, 'ingest/big/data'))).size;

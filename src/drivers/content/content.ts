@@ -26,12 +26,17 @@ class FileBlob implements Blob {
 
   async read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
     signal.throwIfAborted();
-    if (!Number.isSafeInteger(offset) || offset < 0 || length < 0) throw invalid(`content "${this.digest}": cannot read ${length} bytes at ${offset}`);
+    if (!Number.isSafeInteger(offset) || offset < 0 || length < 0)
+      throw invalid(`content "${this.digest}": cannot read ${length} bytes at ${offset}`);
     const buffer = Buffer.allocUnsafeSlow(Math.max(0, Math.min(length, this.size - offset)));
     let done = 0;
     while (done < buffer.length) {
       const { bytesRead } = await this.#handle.read(buffer, done, buffer.length - done, offset + done);
-      if (bytesRead === 0) throw new HakoError('data-loss', `content "${this.digest}": the file ended at ${offset + done} bytes of ${this.size}`);
+      if (bytesRead === 0)
+        throw new HakoError(
+          'data-loss',
+          `content "${this.digest}": the file ended at ${offset + done} bytes of ${this.size}`,
+        );
       done += bytesRead;
     }
     return buffer;
@@ -72,7 +77,8 @@ export class FileContentStore implements ContentStore, Disposable {
   }
 
   #ingestPath(id: IngestId): string {
-    if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(id)) throw invalid(`ingest "${id}": want letters, digits, "_", "." and "-" only`);
+    if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(id))
+      throw invalid(`ingest "${id}": want letters, digits, "_", "." and "-" only`);
     return path.join(this.#root, 'ingest', id);
   }
 
@@ -106,11 +112,15 @@ export class FileContentStore implements ContentStore, Disposable {
   async writer(ingest: IngestId, signal: AbortSignal): Promise<BlobWriter> {
     signal.throwIfAborted();
     const directory = this.#ingestPath(ingest);
-    if (this.#writers.has(ingest)) throw new HakoError('unavailable', `ingest "${ingest}" is locked: another writer has it open`);
+    if (this.#writers.has(ingest))
+      throw new HakoError('unavailable', `ingest "${ingest}" is locked: another writer has it open`);
     this.#writers.set(ingest, undefined);
     try {
       const thread = this.#threads.pick();
-      const { offset } = (await thread.run({ do: 'open', id: ingest, directory } satisfies IngestRequest, signal)) as Opened;
+      const { offset } = (await thread.run(
+        { do: 'open', id: ingest, directory } satisfies IngestRequest,
+        signal,
+      )) as Opened;
       const writer = new IngestWriter(this.#threads, thread, ingest, path.join(this.#root, 'blobs'), offset, () => {
         if (this.#writers.get(ingest) === writer) this.#writers.delete(ingest);
       });
@@ -127,7 +137,11 @@ export class FileContentStore implements ContentStore, Disposable {
     try {
       // Nothing but the data file is ever made there, so the directory's date is the start.
       const [started, data] = await Promise.all([stat(directory), stat(path.join(directory, 'data'))]);
-      return { offset: this.#writers.get(ingest)?.offset ?? data.size, startedAt: started.mtime, updatedAt: data.mtime };
+      return {
+        offset: this.#writers.get(ingest)?.offset ?? data.size,
+        startedAt: started.mtime,
+        updatedAt: data.mtime,
+      };
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;

@@ -15,7 +15,7 @@ interface Upload {
   hash: Hash;
   size: number;
   /** Set when a write failed and what is on disk could not be brought back to `size`. */
-  broken: unknown;
+  broken: Error | undefined;
 }
 
 const uploads = new Map<string, Upload>();
@@ -32,7 +32,7 @@ function find(id: string): Upload {
 async function hashFile(fd: number, size: number, algorithm: DigestAlgorithm, check: () => void): Promise<Hash> {
   const hash = createHash(algorithm);
   const buffer = Buffer.allocUnsafeSlow(1024 * 1024);
-  for (let at = 0; at < size; ) {
+  for (let at = 0; at < size;) {
     check();
     const length = fs.readSync(fd, buffer, 0, Math.min(buffer.length, size - at), at);
     if (length === 0) throw new HakoError('data-loss', `ingest file ended at ${at} bytes of ${size}`);
@@ -45,7 +45,11 @@ async function hashFile(fd: number, size: number, algorithm: DigestAlgorithm, ch
 
 async function open(id: string, directory: string, check: () => void): Promise<Opened> {
   fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const fd = fs.openSync(`${directory}/data`, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW, 0o600);
+  const fd = fs.openSync(
+    `${directory}/data`,
+    fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW,
+    0o600,
+  );
   try {
     const { size } = fs.fstatSync(fd);
     const hash = await hashFile(fd, size, 'sha256', check);
@@ -61,12 +65,12 @@ function append(id: string, data: Uint8Array): void {
   const upload = find(id);
   if (upload.broken !== undefined) throw upload.broken;
   try {
-    for (let done = 0; done < data.length; ) {
+    for (let done = 0; done < data.length;) {
       done += fs.writeSync(upload.fd, data, done, data.length - done, upload.size + done);
     }
   } catch (error) {
     // The file holds what was hashed and no more, or an upload that goes on later would have a hole in it.
-    upload.broken = error;
+    upload.broken = error as Error;
     fs.ftruncateSync(upload.fd, upload.size);
     throw error;
   }
@@ -76,7 +80,8 @@ function append(id: string, data: Uint8Array): void {
 
 async function truncate(id: string, size: number, check: () => void): Promise<void> {
   const upload = find(id);
-  if (size > upload.size) throw new HakoError('out-of-range', `ingest "${id}": cannot truncate ${upload.size} bytes to ${size}`);
+  if (size > upload.size)
+    throw new HakoError('out-of-range', `ingest "${id}": cannot truncate ${upload.size} bytes to ${size}`);
   fs.ftruncateSync(upload.fd, size);
   upload.hash = await hashFile(upload.fd, size, 'sha256', check);
   upload.size = size;
@@ -89,13 +94,19 @@ async function commit({ id, blobs, size, digest }: Commit, check: () => void): P
   const upload = find(id);
   if (upload.broken !== undefined) throw upload.broken;
   if (size !== undefined && size !== upload.size) {
-    throw new HakoError('failed-precondition', `ingest "${id}": unexpected commit size ${upload.size}, expected ${size}`);
+    throw new HakoError(
+      'failed-precondition',
+      `ingest "${id}": unexpected commit size ${upload.size}, expected ${size}`,
+    );
   }
   const algorithm = digest === undefined ? 'sha256' : parseDigest(digest).algorithm;
   const hash = algorithm === 'sha256' ? upload.hash.copy() : await hashFile(upload.fd, upload.size, algorithm, check);
   const actual = formatDigest(hash, algorithm);
   if (digest !== undefined && digest !== actual) {
-    throw new HakoError('failed-precondition', `ingest "${id}": unexpected commit digest ${actual}, expected ${digest}`);
+    throw new HakoError(
+      'failed-precondition',
+      `ingest "${id}": unexpected commit digest ${actual}, expected ${digest}`,
+    );
   }
   fs.fchmodSync(upload.fd, 0o444);
   await fdatasync(upload.fd);

@@ -11,7 +11,13 @@ export type IngestRequest =
   | { readonly do: 'append'; readonly id: string; readonly buffer: SharedArrayBuffer; readonly length: number }
   | { readonly do: 'truncate'; readonly id: string; readonly size: number }
   | { readonly do: 'digest' | 'close'; readonly id: string }
-  | { readonly do: 'commit'; readonly id: string; readonly blobs: string; readonly size?: number; readonly digest?: string };
+  | {
+      readonly do: 'commit';
+      readonly id: string;
+      readonly blobs: string;
+      readonly size?: number;
+      readonly digest?: string;
+    };
 
 export interface Opened {
   readonly offset: number;
@@ -69,10 +75,17 @@ export class IngestWriter implements BlobWriter {
   #offset: number;
   #chunk: SharedArrayBuffer | undefined;
   #filled = 0;
-  #failure: unknown;
+  #failure: Error | undefined;
   #closed: string | undefined;
 
-  constructor(threads: IngestThreads, thread: Thread, id: IngestId, blobs: string, offset: number, onClose: () => void) {
+  constructor(
+    threads: IngestThreads,
+    thread: Thread,
+    id: IngestId,
+    blobs: string,
+    offset: number,
+    onClose: () => void,
+  ) {
     this.#threads = threads;
     this.#thread = thread;
     this.#id = id;
@@ -86,7 +99,7 @@ export class IngestWriter implements BlobWriter {
   }
 
   async write(data: Uint8Array, signal: AbortSignal): Promise<void> {
-    for (let done = 0; done < data.length; ) {
+    for (let done = 0; done < data.length;) {
       this.#usable();
       while (this.#inFlight.size >= maxInFlight) {
         await abortable(Promise.race(this.#inFlight), signal);
@@ -105,7 +118,8 @@ export class IngestWriter implements BlobWriter {
 
   async truncate(size: number, signal: AbortSignal): Promise<void> {
     if (this.#closed !== undefined) this.#usable();
-    if (!Number.isSafeInteger(size) || size < 0) throw new HakoError('invalid-argument', `ingest "${this.#id}": cannot truncate to ${size}`);
+    if (!Number.isSafeInteger(size) || size < 0)
+      throw new HakoError('invalid-argument', `ingest "${this.#id}": cannot truncate to ${size}`);
     this.#flush();
     await this.#settled();
     await this.#ask({ do: 'truncate', id: this.#id, size }, signal);
@@ -205,7 +219,8 @@ export class IngestWriter implements BlobWriter {
     }
   }
 
-  #explain(error: unknown): unknown {
-    return explainSpace(error, this.#blobs, `writing ingest "${this.#id}"`);
+  #explain(error: unknown): Error {
+    const explained = explainSpace(error, this.#blobs, `writing ingest "${this.#id}"`);
+    return explained instanceof Error ? explained : new Error(String(explained));
   }
 }

@@ -10,7 +10,7 @@ function inflate(compression: 'gzip' | 'zstd', data: Uint8Array, inputSize: numb
   const room = Buffer.from(new SharedArrayBuffer(roomSize));
   const out: Buffer[] = [];
   try {
-    for (let at = 0; at < data.length; ) {
+    for (let at = 0; at < data.length;) {
       const { read, wrote } = decoder.step(data.subarray(at, at + inputSize), room);
       out.push(Buffer.from(room.subarray(0, wrote)));
       at += read;
@@ -29,9 +29,17 @@ function inflate(compression: 'gzip' | 'zstd', data: Uint8Array, inputSize: numb
 const text = Buffer.from(randomBytes(100_000).toString('hex').repeat(3));
 
 test('what node:zlib compressed is inflated, whatever the sizes of input and output', () => {
-  for (const [inputSize, roomSize] of [[1 << 20, 1 << 20], [1000, 1 << 20], [1 << 20, 1000], [777, 333]] as const) {
+  for (const [inputSize, roomSize] of [
+    [1 << 20, 1 << 20],
+    [1000, 1 << 20],
+    [1 << 20, 1000],
+    [777, 333],
+  ] as const) {
     assert.ok(inflate('gzip', gzipSync(text), inputSize, roomSize).equals(text), `gzip ${inputSize} ${roomSize}`);
-    assert.ok(inflate('zstd', zstdCompressSync(text), inputSize, roomSize).equals(text), `zstd ${inputSize} ${roomSize}`);
+    assert.ok(
+      inflate('zstd', zstdCompressSync(text), inputSize, roomSize).equals(text),
+      `zstd ${inputSize} ${roomSize}`,
+    );
   }
 });
 
@@ -39,13 +47,22 @@ test('several members or frames are one stream, also when input ends between the
   const parts = [text.subarray(0, 50_000), text.subarray(50_000)];
   const gzips = parts.map((part) => gzipSync(part));
   const zstds = parts.map((part) => zstdCompressSync(part));
-  for (const size of [gzips[0]!.length, 1 << 20]) assert.ok(inflate('gzip', Buffer.concat(gzips), size, 1 << 20).equals(text));
-  for (const size of [zstds[0]!.length, 1 << 20]) assert.ok(inflate('zstd', Buffer.concat(zstds), size, 1 << 20).equals(text));
+  for (const size of [gzips[0]!.length, 1 << 20])
+    assert.ok(inflate('gzip', Buffer.concat(gzips), size, 1 << 20).equals(text));
+  for (const size of [zstds[0]!.length, 1 << 20])
+    assert.ok(inflate('zstd', Buffer.concat(zstds), size, 1 << 20).equals(text));
 });
 
 test('what ends early or is damaged is an error', () => {
-  for (const [kind, data] of [['gzip', gzipSync(text)], ['zstd', zstdCompressSync(text)]] as const) {
-    assert.throws(() => inflate(kind, data.subarray(0, data.length - 20), 1 << 20, 1 << 20), { code: 'invalid-argument' }, kind);
+  for (const [kind, data] of [
+    ['gzip', gzipSync(text)],
+    ['zstd', zstdCompressSync(text)],
+  ] as const) {
+    assert.throws(
+      () => inflate(kind, data.subarray(0, data.length - 20), 1 << 20, 1 << 20),
+      { code: 'invalid-argument' },
+      kind,
+    );
   }
   // zstd has a checksum only where its maker wanted one: there the digest of the layer is what tells.
   const damaged = gzipSync(text);

@@ -14,7 +14,7 @@ import { explainSpace } from '#sys/space.ts';
 import { directTarget } from './direct.ts';
 import type { Inflated, InflateRequest } from './inflate-worker.ts';
 import { makeRing, RingCaller } from './ring.ts';
-import type { Target } from './target.ts';
+import type { Target } from './directories.ts';
 import type { UntarRequest } from './untar-worker.ts';
 
 const tarMediaType = 'application/vnd.oci.image.layer.v1.tar';
@@ -50,10 +50,17 @@ export class TarDiffer implements Differ, Disposable {
     return new TarDiffer(state);
   }
 
-  async apply(layer: Descriptor, blob: Blob, mounts: readonly Mount[], signal: AbortSignal, progress?: (bytes: number) => void): Promise<Descriptor> {
+  async apply(
+    layer: Descriptor,
+    blob: Blob,
+    mounts: readonly Mount[],
+    signal: AbortSignal,
+    progress?: (bytes: number) => void,
+  ): Promise<Descriptor> {
     signal.throwIfAborted();
     parseDigest(layer.digest);
-    if (layer.mediaType.endsWith('+encrypted')) throw unimplemented(`layer "${layer.digest}": decrypting "${layer.mediaType}"`);
+    if (layer.mediaType.endsWith('+encrypted'))
+      throw unimplemented(`layer "${layer.digest}": decrypting "${layer.mediaType}"`);
     await using undo = new AsyncDisposableStack();
     const target = directTarget(mounts) ?? (await this.#mounted(mounts, undo));
     const file = blob.path ?? (await this.#spooled(blob, undo, signal));
@@ -77,9 +84,10 @@ export class TarDiffer implements Differ, Disposable {
     const file = path.join(directory, 'layer');
     await using handle = await open(file, 'wx', 0o600);
     try {
-      for (let at = 0; at < blob.size; ) {
+      for (let at = 0; at < blob.size;) {
         const piece = await blob.read(at, 1024 * 1024, signal);
-        if (piece.length === 0) throw new HakoError('data-loss', `content "${blob.digest}" ended at ${at} bytes of ${blob.size}`);
+        if (piece.length === 0)
+          throw new HakoError('data-loss', `content "${blob.digest}" ended at ${at} bytes of ${blob.size}`);
         await handle.writeFile(piece);
         at += piece.length;
       }
@@ -89,7 +97,13 @@ export class TarDiffer implements Differ, Disposable {
     return file;
   }
 
-  async #unpack(layer: Descriptor, file: string, target: Target, signal: AbortSignal, progress?: (bytes: number) => void): Promise<Inflated> {
+  async #unpack(
+    layer: Descriptor,
+    file: string,
+    target: Target,
+    signal: AbortSignal,
+    progress?: (bytes: number) => void,
+  ): Promise<Inflated> {
     const memory = makeRing();
     const ring = new RingCaller(memory);
     const halt = (): void => ring.halt();
@@ -105,7 +119,11 @@ export class TarDiffer implements Differ, Disposable {
       const [inflated, untarred] = await Promise.allSettled([
         this.#inflaters.run(inflate, signal).catch(haltAndThrow) as Promise<Inflated>,
         // A bad archive does not halt the other side, which reads on for the digest to tell why it is bad.
-        this.#untarrers.run(untar, signal).catch((error: unknown) => (codeOf(error) === 'invalid-argument' ? Promise.reject(error as Error) : haltAndThrow(error))),
+        this.#untarrers
+          .run(untar, signal)
+          .catch((error: unknown) =>
+            codeOf(error) === 'invalid-argument' ? Promise.reject(error as Error) : haltAndThrow(error),
+          ),
       ]);
       signal.throwIfAborted();
       return judge(layer, target, inflated, untarred);
@@ -123,7 +141,12 @@ export class TarDiffer implements Differ, Disposable {
 }
 
 /** What to tell of two threads that each have their own view: the cause, and not what followed from it. */
-function judge(layer: Descriptor, target: Target, inflated: PromiseSettledResult<Inflated>, untarred: PromiseSettledResult<unknown>): Inflated {
+function judge(
+  layer: Descriptor,
+  target: Target,
+  inflated: PromiseSettledResult<Inflated>,
+  untarred: PromiseSettledResult<unknown>,
+): Inflated {
   const doing = `unpacking layer "${layer.digest}"`;
   const place = target.kind === 'overlay' ? target.upper : target.root;
   const explain = (error: unknown): unknown => {
@@ -138,10 +161,14 @@ function judge(layer: Descriptor, target: Target, inflated: PromiseSettledResult
     throw explain(other);
   }
   const { compressed, problem } = inflated.value;
-  const bad = problem !== undefined || (untarred.status === 'rejected' && codeOf(untarred.reason) === 'invalid-argument');
+  const bad =
+    problem !== undefined || (untarred.status === 'rejected' && codeOf(untarred.reason) === 'invalid-argument');
   if (bad || untarred.status === 'fulfilled') {
     if (compressed.size !== layer.size || compressed.digest !== layer.digest) {
-      throw new HakoError('data-loss', `${doing}: what is stored has digest "${compressed.digest}" and ${compressed.size} bytes instead of ${layer.size}: the blob is damaged, remove it and pull again`);
+      throw new HakoError(
+        'data-loss',
+        `${doing}: what is stored has digest "${compressed.digest}" and ${compressed.size} bytes instead of ${layer.size}: the blob is damaged, remove it and pull again`,
+      );
     }
   }
   if (problem !== undefined) throw invalid(`${doing}: the compressed data is malformed: ${problem}`);

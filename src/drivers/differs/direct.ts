@@ -1,7 +1,7 @@
 import { HakoError, invalid } from '#base/errors.ts';
 import type { Mount } from '#core/mounts.ts';
 import { bytesOf } from '#sys/at.ts';
-import type { Target } from './target.ts';
+import type { Target } from './directories.ts';
 
 /** Splits at `:` that no backslash protects, as overlayfs does. */
 const splitLayers = (text: string): string[] => text.split(/(?<!\\):/).map((layer) => layer.replaceAll('\\:', ':'));
@@ -14,20 +14,39 @@ export function directTarget(mounts: readonly Mount[]): Target | undefined {
   const [only, ...more] = mounts;
   if (only === undefined) throw invalid('no mounts are given to unpack a layer into');
   if (more.length > 0 || (only.target ?? '') !== '') return undefined;
-  const value = (key: string): string | undefined => only.options.findLast((option) => option.startsWith(`${key}=`))?.slice(key.length + 1);
+  const value = (key: string): string | undefined =>
+    only.options.findLast((option) => option.startsWith(`${key}=`))?.slice(key.length + 1);
   const readonly = only.options.includes('ro');
   if (only.type === 'overlay') {
     const upper = value('upperdir');
-    if (upper === undefined || readonly) throw new HakoError('failed-precondition', 'cannot unpack a layer into a read-only overlay mount: it has no upper directory');
+    if (upper === undefined || readonly)
+      throw new HakoError(
+        'failed-precondition',
+        'cannot unpack a layer into a read-only overlay mount: it has no upper directory',
+      );
     const lowers = value('lowerdir');
     // Other ways to word them are left to the kernel.
-    if (lowers === undefined || !upper.startsWith('/') || only.options.some((option) => /^(?:lowerdir\+|datadir\+)/.test(option))) return undefined;
+    if (
+      lowers === undefined ||
+      !upper.startsWith('/') ||
+      only.options.some((option) => /^(?:lowerdir\+|datadir\+)/.test(option))
+    )
+      return undefined;
     const layers = splitLayers(lowers);
     if (!layers.every((layer) => layer.startsWith('/'))) return undefined;
-    return { kind: 'overlay', upper: bytesOf(upper), lowers: layers.map(bytesOf), userxattr: only.options.includes('userxattr') };
+    return {
+      kind: 'overlay',
+      upper: bytesOf(upper),
+      lowers: layers.map(bytesOf),
+      userxattr: only.options.includes('userxattr'),
+    };
   }
   if (only.type === 'bind' || only.options.includes('bind') || only.options.includes('rbind')) {
-    if (readonly) throw new HakoError('failed-precondition', `cannot unpack a layer into "${only.source}": it is mounted read-only`);
+    if (readonly)
+      throw new HakoError(
+        'failed-precondition',
+        `cannot unpack a layer into "${only.source}": it is mounted read-only`,
+      );
     return { kind: 'plain', root: bytesOf(only.source) };
   }
   return undefined;

@@ -136,7 +136,8 @@ class Inflation {
       const full = wrote === room.length;
       if (read === 0 && wrote === 0 && rest.length > 0) {
         // After the last member, gzip files may be padded with zeros.
-        if (rest.some((byte) => byte !== 0)) throw new HakoError('invalid-argument', 'garbage after the compressed data');
+        if (rest.some((byte) => byte !== 0))
+          throw new HakoError('invalid-argument', 'garbage after the compressed data');
         return true;
       }
       rest = rest.subarray(read);

@@ -2,7 +2,20 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, chown, copyFile, link, mkdir, mkdtemp, open, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  copyFile,
+  link,
+  mkdir,
+  mkdtemp,
+  open,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -39,7 +52,8 @@ async function makeTree(root: string): Promise<void> {
   await mkdir(root);
   const sources = ['/etc', '/usr/share/zoneinfo', '/usr/share/perl5'].filter((source) => existsSync(source));
   for (const source of sources) execFileSync('cp', ['-a', source, path.join(root, path.basename(source))]);
-  for (const name of ['/bin/busybox', '/bin/ls'].filter((name) => existsSync(name))) await copyFile(name, path.join(root, path.basename(name)));
+  for (const name of ['/bin/busybox', '/bin/ls'].filter((name) => existsSync(name)))
+    await copyFile(name, path.join(root, path.basename(name)));
   const deep = path.join(root, 'a'.repeat(100), 'b'.repeat(120));
   await mkdir(deep, { recursive: true });
   await writeFile(path.join(deep, 'näme with spaces\nand lines'), 'odd');
@@ -61,10 +75,26 @@ async function makeTree(root: string): Promise<void> {
 /** Everything that can be seen of a tree. Directories' sizes are the file system's business. */
 function picture(root: string, seconds: boolean): string[] {
   const time = seconds ? '%Ts' : '%T@';
-  const lines = execFileSync('find', ['.', '-printf', `%P|%y|%m|%U|%G|%l|${time}|%s\\0`], { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 }).split('\0');
-  const links = execFileSync('find', ['.', '-type', 'f', '-printf', '%P|%n\\0'], { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 }).split('\0');
-  const sums = execFileSync('sh', ['-c', 'find . -type f -print0 | sort -z | xargs -0 sha256sum'], { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 });
-  return [...lines.map((line) => line.replace(/^(.*\|d\|.*)\|\d+$/s, '$1')).toSorted(), ...links.toSorted(), createHash('sha256').update(sums).digest('hex')];
+  const lines = execFileSync('find', ['.', '-printf', `%P|%y|%m|%U|%G|%l|${time}|%s\\0`], {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  }).split('\0');
+  const links = execFileSync('find', ['.', '-type', 'f', '-printf', '%P|%n\\0'], {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  }).split('\0');
+  const sums = execFileSync('sh', ['-c', 'find . -type f -print0 | sort -z | xargs -0 sha256sum'], {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  });
+  return [
+    ...lines.map((line) => line.replace(/^(.*\|d\|.*)\|\d+$/s, '$1')).toSorted(),
+    ...links.toSorted(),
+    createHash('sha256').update(sums).digest('hex'),
+  ];
 }
 
 for (const [name, options, seconds] of [
@@ -81,7 +111,12 @@ for (const [name, options, seconds] of [
     execFileSync('tar', ['-C', at('tree'), ...options, '--numeric-owner', '-cf', archive, '.']);
     const data = await readFile(archive);
     const blob = { ...memoryBlob(data), path: archive };
-    const { digest } = await differ.apply(layerOf(data), blob, [{ type: 'bind', source: root, options: ['rbind'] }], never);
+    const { digest } = await differ.apply(
+      layerOf(data),
+      blob,
+      [{ type: 'bind', source: root, options: ['rbind'] }],
+      never,
+    );
     assert.equal(digest, digestOf(data));
     assert.deepEqual(picture(root, seconds), picture(at('tree'), seconds));
     if (options.some((option) => option === '--xattrs')) {
@@ -89,7 +124,8 @@ for (const [name, options, seconds] of [
       const deep = path.join(root, 'a'.repeat(100), 'b'.repeat(120));
       assert.deepEqual(getXattr(bytesOf(deep), 'user.note'), Buffer.from([0, 10, 61, 255]));
     }
-    if (name.startsWith('sparse')) assert.ok((await stat(path.join(root, 'holes'))).blocks < 1000, 'the holes are holes');
+    if (name.startsWith('sparse'))
+      assert.ok((await stat(path.join(root, 'holes'))).blocks < 1000, 'the holes are holes');
   });
 }
 
@@ -99,17 +135,50 @@ const directory = (name: string, more: Partial<TarEntry> = {}): TarEntry => ({ n
 /** An image with everything that one layer can do to another. */
 const layers: TarEntry[][] = [
   [
-    directory('./', { mode: 0o755, mtime: 500 }), directory('usr/', { mtime: 1000 }), directory('usr/lib/', { mode: 0o2775, uid: 3, gid: 4, mtime: 1000, pax: { 'SCHILY.xattr.user.kept': 'yes' } }),
-    { name: 'lib', type: '2', link: 'usr/lib' }, file('usr/lib/one'), file('usr/lib/two'), directory('gone/'), file('gone/x'), directory('again/'), file('again/old'),
-    directory('opaque/', { mode: 0o700, uid: 9 }), file('opaque/old'), directory('opaque/sub/'), file('opaque/sub/old'), file('swap', 'file'), directory('pile/'), file('pile/a'), file('tool', 'tool', { mode: 0o4755, uid: 6, mtime: 1234 }),
+    directory('./', { mode: 0o755, mtime: 500 }),
+    directory('usr/', { mtime: 1000 }),
+    directory('usr/lib/', { mode: 0o2775, uid: 3, gid: 4, mtime: 1000, pax: { 'SCHILY.xattr.user.kept': 'yes' } }),
+    { name: 'lib', type: '2', link: 'usr/lib' },
+    file('usr/lib/one'),
+    file('usr/lib/two'),
+    directory('gone/'),
+    file('gone/x'),
+    directory('again/'),
+    file('again/old'),
+    directory('opaque/', { mode: 0o700, uid: 9 }),
+    file('opaque/old'),
+    directory('opaque/sub/'),
+    file('opaque/sub/old'),
+    file('swap', 'file'),
+    directory('pile/'),
+    file('pile/a'),
+    file('tool', 'tool', { mode: 0o4755, uid: 6, mtime: 1234 }),
   ],
   [
-    file('lib/three'), file('usr/lib/.wh.one', ''), file('.wh.gone', ''), file('.wh.again', ''), directory('again/'), file('again/new'),
-    file('opaque/.wh..wh..opq', ''), file('opaque/sub/new'), directory('swap/'), file('swap/inside'), file('pile', 'a file now'), { name: 'linked', type: '1', link: 'tool' }, { name: 'usr/lib/tool2', type: '1', link: 'lib/two' },
+    file('lib/three'),
+    file('usr/lib/.wh.one', ''),
+    file('.wh.gone', ''),
+    file('.wh.again', ''),
+    directory('again/'),
+    file('again/new'),
+    file('opaque/.wh..wh..opq', ''),
+    file('opaque/sub/new'),
+    directory('swap/'),
+    file('swap/inside'),
+    file('pile', 'a file now'),
+    { name: 'linked', type: '1', link: 'tool' },
+    { name: 'usr/lib/tool2', type: '1', link: 'lib/two' },
   ],
   [
-    directory('gone/'), file('gone/back'), directory('pile/'), file('pile/b'), file('swap', 'file again'), { name: 'linked2', type: '1', link: 'linked' }, file('opaque/sub/.wh.new', ''),
-    file('again/.wh..wh..opq', ''), file('implied/deep/er', 'x'),
+    directory('gone/'),
+    file('gone/back'),
+    directory('pile/'),
+    file('pile/b'),
+    file('swap', 'file again'),
+    { name: 'linked2', type: '1', link: 'linked' },
+    file('opaque/sub/.wh.new', ''),
+    file('again/.wh..wh..opq', ''),
+    file('implied/deep/er', 'x'),
   ],
   [file('.wh.usr', ''), file('lib2', ''), directory('usr/'), file('usr/fresh')],
   [file('.wh..wh..opq', ''), directory('only/', { mtime: 7 }), directory('usr/'), file('usr/last')],
@@ -119,7 +188,14 @@ const layers: TarEntry[][] = [
 async function whyNoOverlay(): Promise<string | undefined> {
   for (const name of ['try/lower', 'try/upper', 'try/work', 'try/merged']) await mkdir(at(name), { recursive: true });
   try {
-    mountAt({ type: 'overlay', source: 'overlay', options: [`lowerdir=${at('try/lower')}`, `upperdir=${at('try/upper')}`, `workdir=${at('try/work')}`] }, at('try/merged'));
+    mountAt(
+      {
+        type: 'overlay',
+        source: 'overlay',
+        options: [`lowerdir=${at('try/lower')}`, `upperdir=${at('try/upper')}`, `workdir=${at('try/work')}`],
+      },
+      at('try/merged'),
+    );
     return undefined;
   } catch (error) {
     return `overlayfs does not work here: ${String(error)}`;
@@ -141,7 +217,11 @@ test('layers unpacked beside each other for overlayfs show the same tree as one 
     const [upper, work] = [at(`layer-${n}`), at(`work-${n}`)];
     await mkdir(upper);
     await mkdir(work);
-    const overlay = { type: 'overlay', source: 'overlay', options: ['index=off', `workdir=${work}`, `upperdir=${upper}`, `lowerdir=${lowers.join(':')}`] };
+    const overlay = {
+      type: 'overlay',
+      source: 'overlay',
+      options: ['index=off', `workdir=${work}`, `upperdir=${upper}`, `lowerdir=${lowers.join(':')}`],
+    };
     const bind = { type: 'bind', source: upper, options: ['rbind', 'rw'] };
     await differ.apply(layerOf(data), memoryBlob(data), [n === 0 ? bind : overlay], never);
     lowers.unshift(upper);
@@ -149,13 +229,22 @@ test('layers unpacked beside each other for overlayfs show the same tree as one 
     mountAt({ type: 'overlay', source: 'overlay', options: [`lowerdir=${lowers.join(':')}`] }, merged);
     try {
       // The times of directories nobody named are the moment of unpacking; hard links to lower files are copies.
-      const seen = (root: string): string[] => picture(root, true).map((line) => line.replace(/\|1[67]\d{8}$/, '|now')).filter((line) => !/^[^|]*\|\d+$/.test(line));
+      const seen = (root: string): string[] =>
+        picture(root, true)
+          .map((line) => line.replace(/\|1[67]\d{8}$/, '|now'))
+          .filter((line) => !/^[^|]*\|\d+$/.test(line));
       assert.deepEqual(seen(merged), seen(at('flat')), `after layer ${n}`);
     } finally {
       unmountAll(merged);
     }
   }
-  assert.deepEqual(execFileSync('find', ['.', '-printf', '%P\n'], { cwd: at('flat'), encoding: 'utf8' }).trim().split('\n').toSorted(), ['only', 'usr', 'usr/last']);
+  assert.deepEqual(
+    execFileSync('find', ['.', '-printf', '%P\n'], { cwd: at('flat'), encoding: 'utf8' })
+      .trim()
+      .split('\n')
+      .toSorted(),
+    ['only', 'usr', 'usr/last'],
+  );
 });
 
 test('a directory that a layer takes for granted is as it was below', async () => {
@@ -165,7 +254,12 @@ test('a directory that a layer takes for granted is as it was below', async () =
   const below = makeTar(layers[0]!);
   await differ.apply(layerOf(below), memoryBlob(below), [{ type: 'bind', source: lower, options: ['rw'] }], never);
   const data = makeTar([file('lib/new'), { name: 'hard', type: '1', link: 'tool' }]);
-  await differ.apply(layerOf(data), memoryBlob(data), [{ type: 'overlay', source: 'overlay', options: [`upperdir=${upper}`, `lowerdir=${lower}`] }], never);
+  await differ.apply(
+    layerOf(data),
+    memoryBlob(data),
+    [{ type: 'overlay', source: 'overlay', options: [`upperdir=${upper}`, `lowerdir=${lower}`] }],
+    never,
+  );
   const made = await stat(path.join(upper, 'usr/lib'));
   assert.deepEqual([made.mode & 0o7777, made.uid, made.gid, made.mtimeMs], [0o2775, 3, 4, 1_000_000]);
   assert.equal(getXattr(bytesOf(path.join(upper, 'usr/lib')), 'user.kept')?.toString(), 'yes');
@@ -177,9 +271,24 @@ test('a directory that a layer takes for granted is as it was below', async () =
 test('a layer cannot forge the marks of overlayfs', async () => {
   const upper = at('marks');
   await mkdir(upper);
-  const data = makeTar([directory('d', { pax: { 'SCHILY.xattr.trusted.overlay.redirect': '/etc', 'SCHILY.xattr.trusted.overlay.opaque': 'y', 'SCHILY.xattr.user.overlay.opaque': 'y', 'SCHILY.xattr.user.fine': '1' } })]);
-  await differ.apply(layerOf(data), memoryBlob(data), [{ type: 'overlay', source: 'overlay', options: [`upperdir=${upper}`, `lowerdir=${at('tree')}`] }], never);
-  for (const name of ['trusted.overlay.redirect', 'trusted.overlay.opaque', 'user.overlay.opaque']) assert.equal(getXattr(bytesOf(path.join(upper, 'd')), name), undefined);
+  const data = makeTar([
+    directory('d', {
+      pax: {
+        'SCHILY.xattr.trusted.overlay.redirect': '/etc',
+        'SCHILY.xattr.trusted.overlay.opaque': 'y',
+        'SCHILY.xattr.user.overlay.opaque': 'y',
+        'SCHILY.xattr.user.fine': '1',
+      },
+    }),
+  ]);
+  await differ.apply(
+    layerOf(data),
+    memoryBlob(data),
+    [{ type: 'overlay', source: 'overlay', options: [`upperdir=${upper}`, `lowerdir=${at('tree')}`] }],
+    never,
+  );
+  for (const name of ['trusted.overlay.redirect', 'trusted.overlay.opaque', 'user.overlay.opaque'])
+    assert.equal(getXattr(bytesOf(path.join(upper, 'd')), name), undefined);
   assert.equal(getXattr(bytesOf(path.join(upper, 'd')), 'user.fine')?.toString(), '1');
 });
 
@@ -203,12 +312,15 @@ test('a full disk is resource-exhausted and names the layer and the file system'
   mountAt({ type: 'tmpfs', source: 'tmpfs', options: ['size=1m'] }, root);
   try {
     const data = gzipSync(makeTar([file('large', 'x'.repeat(3_000_000))]));
-    await assert.rejects(differ.apply(layerOf(data), memoryBlob(data), [{ type: 'bind', source: root, options: ['rw'] }], never), (error: Error & { code?: string }) => {
-      assert.equal(error.code, 'resource-exhausted');
-      assert.ok(error.message.includes(digestOf(data)) && error.message.includes(`"${root}" (tmpfs`), error.message);
-      assert.equal(errnoOf(error), 'ENOSPC');
-      return true;
-    });
+    await assert.rejects(
+      differ.apply(layerOf(data), memoryBlob(data), [{ type: 'bind', source: root, options: ['rw'] }], never),
+      (error: Error & { code?: string }) => {
+        assert.equal(error.code, 'resource-exhausted');
+        assert.ok(error.message.includes(digestOf(data)) && error.message.includes(`"${root}" (tmpfs`), error.message);
+        assert.equal(errnoOf(error), 'ENOSPC');
+        return true;
+      },
+    );
   } finally {
     unmountAll(root);
   }

@@ -1,5 +1,6 @@
 import { invalid } from '#base/errors.ts';
 import { textOf, type Moment } from '#sys/at.ts';
+import { block, checkSum, cut, moment, numberIn, paxRecords, plainName, whole, xattrsOf } from './tar-header.ts';
 
 /**
  * Reads tar: ustar, PAX (POSIX.1-2001) and GNU's long names and large numbers. Names are byte strings (see sys/at.ts).
@@ -33,10 +34,18 @@ export interface SparseMap {
 export type EntryType = 'file' | 'link' | 'symlink' | 'character' | 'block' | 'directory' | 'fifo';
 
 const types: Readonly<Record<string, EntryType>> = {
-  '0': 'file', '\0': 'file', '7': 'file', '1': 'link', '2': 'symlink', '3': 'character', '4': 'block', '5': 'directory', '6': 'fifo', S: 'file',
+  '0': 'file',
+  '\0': 'file',
+  '7': 'file',
+  '1': 'link',
+  '2': 'symlink',
+  '3': 'character',
+  '4': 'block',
+  '5': 'directory',
+  '6': 'fifo',
+  S: 'file',
 };
 
-const block = 512;
 /** For one PAX header or one GNU long name; Go's archive/tar has the same. */
 const maxSpecial = 1024 * 1024;
 const maxPieces = 65_536;
@@ -50,88 +59,13 @@ export interface TarSource {
 /** Reads `length` bytes whole. Throws when the source ends before. */
 function exactly(source: TarSource, length: number, what: string): Buffer {
   const whole = Buffer.allocUnsafe(length);
-  for (let done = 0; done < length; ) {
+  for (let done = 0; done < length;) {
     const piece = source.take(length - done);
     if (piece === undefined) throw invalid(`the archive ends in the middle of ${what}`);
     piece.copy(whole, done);
     done += piece.length;
   }
   return whole;
-}
-
-const cut = (bytes: Buffer, at: number, length: number): string => {
-  const field = bytes.toString('latin1', at, at + length);
-  const end = field.indexOf('\0');
-  return end < 0 ? field : field.slice(0, end);
-};
-
-/** An octal number, or GNU's base 256 where the first bit is set. */
-function numberIn(header: Buffer, at: number, length: number, what: string): number {
-  const first = header[at]!;
-  if ((first & 0x80) !== 0) {
-    let value = BigInt(first & 0x40 ? first | ~0xff : first & 0x3f);
-    for (let place = 1; place < length; place++) value = (value << 8n) | BigInt(header[at + place]!);
-    const number = Number(value);
-    if (!Number.isSafeInteger(number)) throw invalid(`${what} is out of range`);
-    return number;
-  }
-  const text = header.toString('latin1', at, at + length).replaceAll(/^[ \0]+|[ \0]+$/g, '').replace(/[ \0].*$/s, '');
-  if (text === '') return 0;
-  if (!/^[0-7]+$/.test(text)) throw invalid(`${what} is no octal number`);
-  return Number.parseInt(text, 8);
-}
-
-function checkSum(header: Buffer): void {
-  let unsigned = 0;
-  let signed = 0;
-  for (let at = 0; at < block; at++) {
-    const byte = at >= 148 && at < 156 ? 0x20 : header[at]!;
-    unsigned += byte;
-    signed += byte > 127 ? byte - 256 : byte;
-  }
-  const text = header.toString('latin1', 148, 156).replace(/^[ \0]+/, '').replace(/[ \0].*$/s, '');
-  const stored = /^[0-7]+$/.test(text) ? Number.parseInt(text, 8) : -1;
-  // Some old tars summed signed bytes.
-  if (stored !== unsigned && stored !== signed) throw invalid('the checksum of a header is wrong: this is no tar archive, or a damaged one');
-}
-
-/** The records of a PAX header: `LENGTH KEY=VALUE\n`, the length counting itself. */
-function paxRecords(bytes: Buffer): Map<string, string> {
-  const text = bytes.toString('latin1');
-  const records = new Map<string, string>();
-  for (let at = 0; at < text.length; ) {
-    const space = text.indexOf(' ', at);
-    const digits = text.slice(at, space);
-    const length = Number(digits);
-    const equals = text.indexOf('=', space);
-    if (space < 0 || !/^[0-9]{1,7}$/.test(digits) || equals < 0 || equals >= at + length || text[at + length - 1] !== '\n') {
-      throw invalid('a PAX header is malformed');
-    }
-    const key = text.slice(space + 1, equals);
-    const value = text.slice(equals + 1, at + length - 1);
-    if (key === '') throw invalid('a PAX header has a record without a name');
-    // GNU's first sparse format repeats its keys; together they are one list.
-    const list = key === 'GNU.sparse.offset' || key === 'GNU.sparse.numbytes';
-    records.set(list ? 'GNU.sparse.map' : key, list && records.has('GNU.sparse.map') ? `${records.get('GNU.sparse.map')},${value}` : value);
-    at += length;
-  }
-  return records;
-}
-
-function whole(text: string, what: string): number {
-  const number = Number(text);
-  if (!/^[0-9]+$/.test(text) || !Number.isSafeInteger(number)) throw invalid(`${what} "${text.slice(0, 40)}" is no number we can use`);
-  return number;
-}
-
-/** PAX times are decimal seconds with any number of digits after the point. */
-function moment(text: string, what: string): Moment {
-  const matched = /^(-?)([0-9]{1,15})(?:\.([0-9]*))?$/.exec(text);
-  if (matched === null) throw invalid(`${what} "${text.slice(0, 40)}" is no time`);
-  const [, minus, seconds = '0', fraction = ''] = matched;
-  // As containerd and Docker do: a time before 1970 is 1970.
-  if (minus === '-') return { seconds: 0, nanoseconds: 0 };
-  return { seconds: Number(seconds), nanoseconds: Number(fraction.slice(0, 9).padEnd(9, '0')) };
 }
 
 export class TarReader {
@@ -153,7 +87,8 @@ export class TarReader {
     for (;;) {
       const header = this.#header();
       if (header === undefined) {
-        if (pax.size > 0 || longName !== undefined || longLink !== undefined) throw invalid('the archive ends after a header that describes a next one');
+        if (pax.size > 0 || longName !== undefined || longLink !== undefined)
+          throw invalid('the archive ends after a header that describes a next one');
         return undefined;
       }
       const type = String.fromCharCode(header[156]!);
@@ -188,7 +123,8 @@ export class TarReader {
     if (header.length < block) throw invalid('the archive ends in the middle of a header');
     if (header[0] === 0 && header.every((byte) => byte === 0)) {
       const second = this.#source.take(block);
-      if (second !== undefined && second.some((byte) => byte !== 0)) throw invalid('a lone block of zeros is where a header should be');
+      if (second !== undefined && second.some((byte) => byte !== 0))
+        throw invalid('a lone block of zeros is where a header should be');
       return undefined;
     }
     checkSum(header);
@@ -197,14 +133,21 @@ export class TarReader {
 
   #special(header: Buffer, what: string): Buffer {
     const size = numberIn(header, 124, 12, `the size of ${what}`);
-    if (size < 0 || size > maxSpecial) throw invalid(`${what} of ${size} bytes is larger than the limit of ${maxSpecial}`);
+    if (size < 0 || size > maxSpecial)
+      throw invalid(`${what} of ${size} bytes is larger than the limit of ${maxSpecial}`);
     const bytes = exactly(this.#source, size, what);
     const padding = (block - (size % block)) % block;
     if (padding > 0) exactly(this.#source, padding, what);
     return bytes;
   }
 
-  #entry(header: Buffer, letter: string, pax: Map<string, string>, longName: string | undefined, longLink: string | undefined): Entry {
+  #entry(
+    header: Buffer,
+    letter: string,
+    pax: Map<string, string>,
+    longName: string | undefined,
+    longLink: string | undefined,
+  ): Entry {
     const name = pax.get('path') ?? longName ?? plainName(header);
     const shown = textOf(name.slice(0, 256));
     let type = types[letter];
@@ -214,7 +157,9 @@ export class TarReader {
     const text = (key: string): string | undefined => pax.get(key) || undefined;
     const field = (key: string, at: number, length: number): number => {
       const value = text(key);
-      return value === undefined ? numberIn(header, at, length, `the ${key} of "${shown}"`) : whole(value, `the ${key} of "${shown}"`);
+      return value === undefined
+        ? numberIn(header, at, length, `the ${key} of "${shown}"`)
+        : whole(value, `the ${key} of "${shown}"`);
     };
     const stored = field('size', 124, 12);
     if (stored < 0) throw invalid(`the size of "${shown}" is negative`);
@@ -224,12 +169,17 @@ export class TarReader {
     const mtime = text('mtime');
     const atime = text('atime');
     const base = {
-      type, name, size: this.#left,
+      type,
+      name,
+      size: this.#left,
       linkName: pax.get('linkpath') ?? longLink ?? cut(header, 157, 100),
       mode: numberIn(header, 100, 8, `the mode of "${shown}"`) & 0o7777,
       uid: field('uid', 108, 8),
       gid: field('gid', 116, 8),
-      mtime: mtime === undefined ? { seconds: Math.max(0, numberIn(header, 136, 12, `the mtime of "${shown}"`)), nanoseconds: 0 } : moment(mtime, `the mtime of "${shown}"`),
+      mtime:
+        mtime === undefined
+          ? { seconds: Math.max(0, numberIn(header, 136, 12, `the mtime of "${shown}"`)), nanoseconds: 0 }
+          : moment(mtime, `the mtime of "${shown}"`),
       atime: atime === undefined ? undefined : moment(atime, `the atime of "${shown}"`),
       major: type === 'character' || type === 'block' ? numberIn(header, 329, 8, `the device of "${shown}"`) : 0,
       minor: type === 'character' || type === 'block' ? numberIn(header, 337, 8, `the device of "${shown}"`) : 0,
@@ -249,17 +199,26 @@ export class TarReader {
       realSize = numberIn(header, 483, 12, `the size of "${shown}"`);
       numbers = this.#oldMap(header);
     } else if (pax.get('GNU.sparse.major') === '1') numbers = this.#mapInContent();
-    else if (pax.has('GNU.sparse.map')) numbers = pax.get('GNU.sparse.map')!.split(',').map((text) => whole(text, 'a sparse map'));
+    else if (pax.has('GNU.sparse.map'))
+      numbers = pax
+        .get('GNU.sparse.map')!
+        .split(',')
+        .map((text) => whole(text, 'a sparse map'));
     if (numbers === undefined) return base;
-    const pieces = Array.from({ length: Math.floor(numbers.length / 2) }, (_, n) => ({ offset: numbers[2 * n]!, length: numbers[2 * n + 1]! }));
+    const pieces = Array.from({ length: Math.floor(numbers.length / 2) }, (_, n) => ({
+      offset: numbers[2 * n]!,
+      length: numbers[2 * n + 1]!,
+    }));
     let end = 0;
     let sum = 0;
     for (const piece of pieces) {
-      if (piece.offset < end || piece.offset + piece.length > realSize) throw invalid(`the sparse map of "${shown}" is not in order`);
+      if (piece.offset < end || piece.offset + piece.length > realSize)
+        throw invalid(`the sparse map of "${shown}" is not in order`);
       end = piece.offset + piece.length;
       sum += piece.length;
     }
-    if (sum !== this.#left || numbers.length % 2 !== 0) throw invalid(`the sparse map of "${shown}" does not fit its content`);
+    if (sum !== this.#left || numbers.length % 2 !== 0)
+      throw invalid(`the sparse map of "${shown}" does not fit its content`);
     return { ...base, name, sparse: { realSize, pieces } };
   }
 
@@ -267,11 +226,14 @@ export class TarReader {
     const numbers: number[] = [];
     const read = (bytes: Buffer, at: number, count: number): void => {
       for (let n = 0; n < count && bytes[at + n * 24] !== 0; n++) {
-        numbers.push(numberIn(bytes, at + n * 24, 12, 'a sparse map'), numberIn(bytes, at + n * 24 + 12, 12, 'a sparse map'));
+        numbers.push(
+          numberIn(bytes, at + n * 24, 12, 'a sparse map'),
+          numberIn(bytes, at + n * 24 + 12, 12, 'a sparse map'),
+        );
       }
     };
     read(header, 386, 4);
-    for (let more = header[482] !== 0; more; ) {
+    for (let more = header[482] !== 0; more;) {
       const extension = exactly(this.#source, block, 'a sparse map');
       read(extension, 0, 21);
       if (numbers.length > 2 * maxPieces) throw invalid(`a sparse map has more than ${maxPieces} pieces`);
@@ -302,21 +264,4 @@ export class TarReader {
     for (let n = 0; n < 2 * count; n++) numbers.push(line());
     return numbers;
   }
-}
-
-/** The name in the header itself. POSIX continues it in a prefix, where GNU keeps other things. */
-function plainName(header: Buffer): string {
-  const name = cut(header, 0, 100);
-  if (header.toString('latin1', 257, 263) !== 'ustar\0') return name;
-  const star = header.toString('latin1', 508, 512) === 'tar\0';
-  const prefix = cut(header, 345, star ? 131 : 155);
-  return prefix === '' ? name : `${prefix}/${name}`;
-}
-
-function xattrsOf(pax: ReadonlyMap<string, string>): Map<string, string> {
-  const xattrs = new Map<string, string>();
-  for (const [key, value] of pax) {
-    if (key.startsWith('SCHILY.xattr.')) xattrs.set(key.slice('SCHILY.xattr.'.length), value);
-  }
-  return xattrs;
 }

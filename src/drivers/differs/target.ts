@@ -1,12 +1,28 @@
 import { invalid } from '#base/errors.ts';
 import {
-  AT_FDCWD, chmodFd, chownFd, closeFd, EEXIST, ENOENT, ENOTDIR, mkdirAt, mknodAt, must, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openAt,
-  readlinkAt, textOf, utimesFd, type Moment,
+  AT_FDCWD,
+  chmodFd,
+  chownFd,
+  closeFd,
+  EEXIST,
+  ENOENT,
+  failed,
+  mkdirAt,
+  mknodAt,
+  must,
+  O_DIRECTORY,
+  O_RDONLY,
+  openAt,
+  readlinkAt,
+  textOf,
 } from '#sys/at.ts';
 import { copyNode, copyXattrs, namesIn } from '#sys/copy.ts';
 import { isDirectory, isWhiteout, S_IFCHR, S_IFLNK, statAt, typeOf, type FileStat } from '#sys/stat.ts';
 import { removeAt } from '#sys/tree.ts';
-import { getXattr, setXattr } from '#sys/xattr.ts';
+import { Directories, isOverlayMark, join, procPath, type Dir } from './directories.ts';
+
+/** As many as the kernel follows (path_resolution(7)). */
+const maxLinks = 40;
 
 /**
  * The tree a layer is unpacked into: either a plain directory, or the upper directory of an overlay, whose lower ones
@@ -16,145 +32,7 @@ import { getXattr, setXattr } from '#sys/xattr.ts';
  * links and `..` are followed here, where the root is the top. A name swapped underneath by someone else can
  * therefore at worst make a step fail.
  */
-
-/** How the tree remembers deletions: overlayfs' marks, or by really deleting. */
-export type Target =
-  | { readonly kind: 'overlay'; readonly upper: string; readonly lowers: readonly string[]; readonly userxattr: boolean }
-  | { readonly kind: 'plain'; readonly root: string };
-
-/** A directory of the target, open. */
-export interface Dir {
-  readonly fd: number;
-  readonly path: string;
-  /** The lower directories that show through it, nearest first. */
-  lowers: readonly string[];
-}
-
-/** What the lower directories have under a name. */
-interface Below {
-  readonly stat: FileStat;
-  /** The lower directory that holds it. */
-  readonly holder: string;
-  /** If it is a directory: all that merge under that name. */
-  readonly directories: readonly string[];
-}
-
-const maxOpen = 512;
-/** As many as the kernel follows (path_resolution(7)). */
-const maxLinks = 40;
-
-const join = (directory: string, name: string): string => (directory === '' ? name : `${directory}/${name}`);
-export const procPath = (directory: Dir, name: string): string => `/proc/self/fd/${directory.fd}/${name}`;
-export const isOverlayMark = (name: string): boolean => name.startsWith('trusted.overlay.') || name.startsWith('user.overlay.');
-
-export class TargetTree {
-  readonly root: Dir;
-  readonly overlay: boolean;
-  readonly #opaque: string;
-  readonly #check: () => void;
-  readonly #open = new Map<string, Dir>();
-  /** Times that directories get at the end, when nothing is put into them any more. */
-  readonly #times = new Map<string, { readonly atime: Moment; readonly mtime: Moment }>();
-  /** What this layer brought, where that decides what its whiteouts may delete. */
-  readonly #ours: Set<string> | undefined;
-
-  constructor(target: Target, check: () => void) {
-    const path = target.kind === 'overlay' ? target.upper : target.root;
-    this.overlay = target.kind === 'overlay';
-    this.#opaque = target.kind === 'overlay' && target.userxattr ? 'user.overlay.opaque' : 'trusted.overlay.opaque';
-    this.#check = check;
-    // The path itself is the daemon's own and may hold links.
-    const fd = must(openAt(AT_FDCWD, path, O_RDONLY | O_DIRECTORY), 'open', textOf(path));
-    this.root = { fd, path: '', lowers: target.kind === 'overlay' ? target.lowers : [] };
-    const below = this.root.lowers[0];
-    const stat = below === undefined ? statAt(fd, '') : statAt(AT_FDCWD, below);
-    const filled = target.kind === 'plain' && namesIn(fd).length > 0;
-    if (typeof stat !== 'number' && (below !== undefined || filled)) this.keepTimes('', stat);
-    this.#ours = filled ? new Set() : undefined;
-  }
-
-  /** Closes what is open. */
-  close(): void {
-    this.#closeDirectories();
-    closeFd(this.root.fd);
-  }
-
-  #closeDirectories(): void {
-    for (const directory of this.#open.values()) closeFd(directory.fd);
-    this.#open.clear();
-  }
-
-  /** Call between entries: directories that were handed out before may be closed now. */
-  breathe(): void {
-    if (this.#open.size > maxOpen) this.#closeDirectories();
-  }
-
-  keepTimes(path: string, times: { readonly atime: Moment; readonly mtime: Moment }): void {
-    this.#times.set(path, { atime: times.atime, mtime: times.mtime });
-  }
-
-  /** Gives all directories their times. */
-  finish(): void {
-    for (const path of [...this.#times.keys()].toSorted()) {
-      this.#check();
-      this.breathe();
-      const { atime, mtime } = this.#times.get(path)!;
-      const directory = this.#real(path);
-      if (directory !== undefined) must(utimesFd(directory.fd, atime, mtime), 'utimensat', textOf(path));
-    }
-  }
-
-  /** A directory by its real path, which holds no links; undefined when it is gone. */
-  #real(path: string): Dir | undefined {
-    let at = this.root;
-    for (const name of path === '' ? [] : path.split('/')) {
-      const next = this.#openAt(at, name);
-      if (next === undefined) return undefined;
-      at = next;
-    }
-    return at;
-  }
-
-  #openAt(directory: Dir, name: string): Dir | undefined {
-    const path = join(directory.path, name);
-    const open = this.#open.get(path);
-    if (open !== undefined) return open;
-    const fd = openAt(directory.fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    if (fd === ENOENT || fd === ENOTDIR) return undefined;
-    must(fd, 'open', textOf(path));
-    const found: Dir = { fd, path, lowers: [] };
-    this.#open.set(path, found);
-    if (directory.lowers.length > 0 && !this.#isOpaque(procPath(directory, name))) {
-      found.lowers = this.below(directory, name)?.directories ?? [];
-    }
-    if (this.#ours !== undefined && !this.#ours.has(path) && !this.#times.has(path)) {
-      const stat = statAt(fd, '');
-      if (typeof stat !== 'number') this.keepTimes(path, stat);
-    }
-    return found;
-  }
-
-  #isOpaque(path: string): boolean {
-    return getXattr(path, this.#opaque)?.toString('latin1') === 'y';
-  }
-
-  /** What shows from below under a name; undefined when nothing does. */
-  below(directory: Dir, name: string): Below | undefined {
-    let first: Below | undefined;
-    const directories: string[] = [];
-    for (const holder of directory.lowers) {
-      const stat = statAt(AT_FDCWD, `${holder}/${name}`);
-      if (stat === ENOENT || stat === ENOTDIR) continue;
-      if (typeof stat === 'number') throw must(stat, 'statx', textOf(`${holder}/${name}`));
-      if (isWhiteout(stat)) break;
-      first ??= { stat, holder, directories };
-      if (!isDirectory(stat)) break;
-      directories.push(`${holder}/${name}`);
-      if (this.#isOpaque(`${holder}/${name}`)) break;
-    }
-    return first;
-  }
-
+export class TargetTree extends Directories {
   /**
    * Goes to a directory, through links, making what is missing: as its like from below where there is one, else 0755
    * and root's. `..` and absolute links end at the root.
@@ -162,13 +40,13 @@ export class TargetTree {
   enter(parts: readonly string[], subject: string): Dir {
     let at = this.root;
     const rest = parts.toReversed();
-    for (let links = 0; rest.length > 0; ) {
+    for (let links = 0; rest.length > 0;) {
       const name = rest.pop()!;
       if (name === '..') {
-        at = this.#real(at.path.slice(0, Math.max(0, at.path.lastIndexOf('/')))) ?? this.root;
+        at = this.real(at.path.slice(0, Math.max(0, at.path.lastIndexOf('/')))) ?? this.root;
         continue;
       }
-      const open = this.#openAt(at, name);
+      const open = this.openAt(at, name);
       const next = open ?? this.#make(at, name, subject);
       if (typeof next !== 'string') {
         at = next;
@@ -176,7 +54,12 @@ export class TargetTree {
       }
       if (++links > maxLinks) throw invalid(`"${subject}": too many symbolic links on the way`);
       if (next.startsWith('/')) at = this.root;
-      rest.push(...next.split('/').filter((part) => part !== '' && part !== '.').toReversed());
+      rest.push(
+        ...next
+          .split('/')
+          .filter((part) => part !== '' && part !== '.')
+          .toReversed(),
+      );
     }
     return at;
   }
@@ -188,7 +71,8 @@ export class TargetTree {
     if (typeof stat !== 'number') {
       if (typeOf(stat) === S_IFLNK) return this.#link(directory.fd, name);
       const hidden = this.overlay && isWhiteout(stat);
-      if (!hidden && (this.overlay || this.#ours?.has(path) !== false)) throw invalid(`"${subject}" lies below "${textOf(path)}", which is no directory`);
+      if (!hidden && (this.overlay || this.ours?.has(path) !== false))
+        throw invalid(`"${subject}" lies below "${textOf(path)}", which is no directory`);
       this.remove(directory, name);
       return this.makeDirectory(directory, name, hidden);
     }
@@ -207,7 +91,7 @@ export class TargetTree {
 
   #link(directory: number, name: string): string {
     const target = readlinkAt(directory, name);
-    if (typeof target === 'number') throw must(target, 'readlink', textOf(name));
+    if (typeof target === 'number') throw failed(target, 'readlink', textOf(name));
     return target;
   }
 
@@ -216,21 +100,17 @@ export class TargetTree {
     const path = join(directory.path, name);
     must(mkdirAt(directory.fd, name, 0o755), 'mkdir', textOf(path));
     this.mark(path);
-    if (opaque && directory.lowers.length > 0) this.#setOpaque(directory, name);
-    const made = this.#openAt(directory, name);
+    if (opaque && directory.lowers.length > 0) this.setOpaque(directory, name);
+    const made = this.openAt(directory, name);
     if (made === undefined) throw invalid(`"${textOf(path)}" vanished while it was made`);
     // Whatever the umask of the daemon is.
     must(chmodFd(made.fd, 0o755), 'chmod', textOf(path));
     return made;
   }
 
-  #setOpaque(directory: Dir, name: string): void {
-    must(setXattr(procPath(directory, name), this.#opaque, Buffer.from('y')), 'setxattr', textOf(join(directory.path, name)));
-  }
-
   /** A directory that the layer names itself: the one that is there, or a new one in the place of what is. */
   ensureDirectory(directory: Dir, name: string): Dir {
-    const there = this.#openAt(directory, name);
+    const there = this.openAt(directory, name);
     if (there !== undefined) {
       this.mark(there.path);
       return there;
@@ -244,7 +124,7 @@ export class TargetTree {
 
   /** Remembers that this layer brought a path. */
   mark(path: string): void {
-    this.#ours?.add(path);
+    this.ours?.add(path);
   }
 
   /** Makes a name with `make`, which gives EEXIST while something is there: that is removed then. */
@@ -263,19 +143,8 @@ export class TargetTree {
   /** Deletes a name of the target, with all below it. */
   remove(directory: Dir, name: string): void {
     const stat = statAt(directory.fd, name);
-    if (typeof stat !== 'number' && isDirectory(stat)) this.#forget(join(directory.path, name));
-    removeAt(directory.fd, name, this.#check);
-  }
-
-  #forget(path: string): void {
-    for (const [known, open] of this.#open) {
-      if (known !== path && !known.startsWith(`${path}/`)) continue;
-      closeFd(open.fd);
-      this.#open.delete(known);
-    }
-    for (const known of this.#times.keys()) {
-      if (known === path || known.startsWith(`${path}/`)) this.#times.delete(known);
-    }
+    if (typeof stat !== 'number' && isDirectory(stat)) this.forget(join(directory.path, name));
+    removeAt(directory.fd, name, this.check);
   }
 
   /** A whiteout: what is below under this name is gone. What this layer brought itself stays (layer.md). */
@@ -288,16 +157,7 @@ export class TargetTree {
     }
     if (stat === ENOENT) must(mknodAt(directory.fd, name, S_IFCHR, 0, 0), 'mknod whiteout', textOf(path));
     else if (typeof stat === 'number') must(stat, 'statx', textOf(path));
-    else if (isDirectory(stat)) this.#hideBelow(directory, name);
-  }
-
-  #hideBelow(directory: Dir, name: string): void {
-    if (directory.lowers.length === 0) return;
-    this.#setOpaque(directory, name);
-    const prefix = `${join(directory.path, name)}/`;
-    for (const [known, open] of this.#open) {
-      if (`${known}/`.startsWith(prefix)) open.lowers = [];
-    }
+    else if (isDirectory(stat)) this.hideBelow(directory, name);
   }
 
   /** An opaque whiteout: all that shows from below in this directory is gone. */
@@ -309,8 +169,8 @@ export class TargetTree {
       }
     } else if (directory.path !== '') {
       const slash = directory.path.lastIndexOf('/');
-      const parent = this.#real(directory.path.slice(0, Math.max(0, slash)));
-      if (parent !== undefined) this.#hideBelow(parent, directory.path.slice(slash + 1));
+      const parent = this.real(directory.path.slice(0, Math.max(0, slash)));
+      if (parent !== undefined) this.hideBelow(parent, directory.path.slice(slash + 1));
     } else {
       // overlayfs always merges its roots, so there each name is hidden by itself.
       for (const lower of directory.lowers) {
@@ -326,16 +186,16 @@ export class TargetTree {
 
   #removeOthers(directory: Dir, name: string, stat: FileStat): void {
     // In a tree that was empty at first, everything is this layer's.
-    if (this.#ours === undefined) return;
+    if (this.ours === undefined) return;
     const path = join(directory.path, name);
-    if (!this.#ours.has(path)) {
-      if (!isDirectory(stat) || ![...this.#ours].some((ours) => ours.startsWith(`${path}/`))) {
+    if (!this.ours.has(path)) {
+      if (!isDirectory(stat) || ![...this.ours].some((ours) => ours.startsWith(`${path}/`))) {
         this.remove(directory, name);
         return;
       }
     }
     if (!isDirectory(stat)) return;
-    const inside = this.#openAt(directory, name);
+    const inside = this.openAt(directory, name);
     if (inside === undefined) return;
     for (const child of namesIn(inside.fd)) {
       const childStat = statAt(inside.fd, child);
@@ -354,7 +214,7 @@ export class TargetTree {
     if (below === undefined || isDirectory(below.stat)) return false;
     const from = must(openAt(AT_FDCWD, below.holder, O_RDONLY | O_DIRECTORY), 'open', textOf(below.holder));
     try {
-      copyNode({ directory: from, name }, below.stat, { directory: directory.fd, name }, this.#check, isOverlayMark);
+      copyNode({ directory: from, name }, below.stat, { directory: directory.fd, name }, this.check, isOverlayMark);
     } finally {
       closeFd(from);
     }

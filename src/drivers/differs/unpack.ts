@@ -1,13 +1,36 @@
 import { invalid } from '#base/errors.ts';
 import {
-  chmodAt, chmodFd, chownFd, closeFd, EINVAL, ENOENT, ENOTSUP, EPERM, lchownAt, linkAt, mknodAt, must, O_CREAT, O_EXCL, O_NOFOLLOW,
-  O_WRONLY, openAt, symlinkAt, textOf, truncateFd, utimesAt, utimesFd, writeAll, type Moment,
+  chmodAt,
+  chmodFd,
+  chownFd,
+  closeFd,
+  EINVAL,
+  ENOENT,
+  ENOTSUP,
+  EPERM,
+  lchownAt,
+  linkAt,
+  mknodAt,
+  must,
+  O_CREAT,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_WRONLY,
+  openAt,
+  symlinkAt,
+  textOf,
+  truncateFd,
+  utimesAt,
+  utimesFd,
+  writeAll,
+  type Moment,
 } from '#sys/at.ts';
 import { libc } from '#sys/libc.ts';
 import { S_IFBLK, S_IFCHR, S_IFIFO } from '#sys/stat.ts';
 import { inUserNamespace } from '#sys/userns.ts';
 import { listXattrs, removeXattr, setXattr } from '#sys/xattr.ts';
-import { isOverlayMark, procPath, type Dir, type TargetTree } from './target.ts';
+import { isOverlayMark, procPath, type Dir } from './directories.ts';
+import type { TargetTree } from './target.ts';
 import type { Entry, TarReader } from './tar.ts';
 
 const lseek = libc('long lseek(int fd, long offset, int whence)');
@@ -24,16 +47,19 @@ const maxName = 255;
 const maxId = 0xffff_fffe;
 
 /** The host's own business, or overlayfs': a layer does not set it. */
-const isReserved = (name: string): boolean => isOverlayMark(name) || name === 'security.selinux' || name === 'system.nfs4_acl';
+const isReserved = (name: string): boolean =>
+  isOverlayMark(name) || name === 'security.selinux' || name === 'system.nfs4_acl';
 
 /** A path's names from the root, `.` and `..` resolved as written and never above the root. */
 function partsOf(path: string, what: string): string[] {
   if (path.length > maxPath) throw invalid(`${what} "${textOf(path.slice(0, 64))}…" is longer than ${maxPath} bytes`);
-  if (path.includes('\0')) throw invalid(`${what} "${textOf(path.slice(0, 64)).replaceAll('\0', '\\0')}" holds a zero byte`);
+  if (path.includes('\0'))
+    throw invalid(`${what} "${textOf(path.slice(0, 64)).replaceAll('\0', '\\0')}" holds a zero byte`);
   const parts: string[] = [];
   for (const part of path.split('/')) {
     if (part === '' || part === '.') continue;
-    if (part.length > maxName) throw invalid(`${what} "${textOf(path.slice(0, 64))}…" has a name longer than ${maxName} bytes`);
+    if (part.length > maxName)
+      throw invalid(`${what} "${textOf(path.slice(0, 64))}…" has a name longer than ${maxName} bytes`);
     if (part === '..') parts.pop();
     else parts.push(part);
   }
@@ -67,7 +93,8 @@ export class Unpacker {
       throw invalid(`"${textOf(subject)}": owner ${entry.uid}:${entry.gid} is out of range`);
     }
     if (name === undefined) {
-      if (entry.type !== 'directory') throw invalid(`the root is a ${entry.type} in the archive, where only a directory can be`);
+      if (entry.type !== 'directory')
+        throw invalid(`the root is a ${entry.type} in the archive, where only a directory can be`);
       this.#attributes(this.#tree.root.fd, '.', this.#tree.root, entry);
       this.#tree.keepTimes('', timesOf(entry));
       return;
@@ -80,7 +107,8 @@ export class Unpacker {
   }
 
   #whiteout(parent: Dir, name: string, subject: string): void {
-    if (name === '' || name === '.' || name === '..') throw invalid(`whiteout "${textOf(subject)}" names nothing that can be deleted`);
+    if (name === '' || name === '.' || name === '..')
+      throw invalid(`whiteout "${textOf(subject)}" names nothing that can be deleted`);
     this.#tree.whiteout(parent, name);
   }
 
@@ -105,10 +133,14 @@ export class Unpacker {
   }
 
   #file(entry: Entry, parent: Dir, name: string, subject: string): void {
-    const fd = this.#tree.place(parent, name, () => openAt(parent.fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
+    const fd = this.#tree.place(parent, name, () =>
+      openAt(parent.fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
+    );
     try {
       if (entry.sparse !== undefined) this.#pieces(fd, entry, subject);
-      else for (let piece = this.#tar.content(); piece !== undefined; piece = this.#tar.content()) must(writeAll(fd, piece), 'write', textOf(subject));
+      else
+        for (let piece = this.#tar.content(); piece !== undefined; piece = this.#tar.content())
+          must(writeAll(fd, piece), 'write', textOf(subject));
       this.#attributes(fd, name, parent, entry);
       const { atime, mtime } = timesOf(entry);
       must(utimesFd(fd, atime, mtime), 'utimensat', textOf(subject));
@@ -123,7 +155,7 @@ export class Unpacker {
     const queue = sparse.pieces.filter((piece) => piece.length > 0).toReversed();
     let room = 0;
     for (let content = this.#tar.content(); content !== undefined; content = this.#tar.content()) {
-      for (let rest = content; rest.length > 0; ) {
+      for (let rest = content; rest.length > 0;) {
         if (room === 0) {
           const piece = queue.pop()!;
           must(Number(lseek(fd, piece.offset, 0)) === -1 ? EINVAL : 0, 'lseek', textOf(subject));
@@ -140,7 +172,8 @@ export class Unpacker {
 
   #hardLink(entry: Entry, parent: Dir, name: string, subject: string): void {
     const parts = partsOf(entry.linkName, `the target of hard link "${textOf(subject)}"`);
-    const missing = (): Error => invalid(`hard link "${textOf(subject)}" points at "${textOf(entry.linkName)}", where there is no file`);
+    const missing = (): Error =>
+      invalid(`hard link "${textOf(subject)}" points at "${textOf(entry.linkName)}", where there is no file`);
     const targetName = parts.pop();
     if (targetName === undefined) throw missing();
     const target = this.#tree.enter(parts, textOf(entry.linkName));
@@ -199,7 +232,8 @@ export class Unpacker {
   #xattrs(name: string, parent: Dir, entry: Entry, clear: boolean): void {
     if (clear) {
       for (const old of listXattrs(procPath(parent, name))) {
-        if (!isReserved(old) && !old.startsWith('system.') && !entry.xattrs.has(old)) removeXattr(procPath(parent, name), old);
+        if (!isReserved(old) && !old.startsWith('system.') && !entry.xattrs.has(old))
+          removeXattr(procPath(parent, name), old);
       }
     }
     for (const [key, value] of entry.xattrs) {
@@ -214,6 +248,8 @@ export class Unpacker {
 
 /** A time of access is rarely in a layer, and never before the change. */
 function timesOf({ atime, mtime }: Entry): { atime: Moment; mtime: Moment } {
-  const later = atime !== undefined && (atime.seconds > mtime.seconds || (atime.seconds === mtime.seconds && atime.nanoseconds > mtime.nanoseconds));
+  const later =
+    atime !== undefined &&
+    (atime.seconds > mtime.seconds || (atime.seconds === mtime.seconds && atime.nanoseconds > mtime.nanoseconds));
   return { atime: later ? atime : mtime, mtime };
 }

@@ -2,7 +2,8 @@ import { serveThread } from '#base/threads.ts';
 import { codeOf } from '#base/errors.ts';
 import { RingEmptier, type RingMemory } from './ring.ts';
 import { TarReader, type TarSource } from './tar.ts';
-import { TargetTree, type Target } from './target.ts';
+import type { Target } from './directories.ts';
+import { TargetTree } from './target.ts';
 import { Unpacker } from './unpack.ts';
 
 /** Takes a tar archive out of the ring and unpacks it. */

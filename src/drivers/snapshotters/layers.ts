@@ -6,7 +6,8 @@ import type { SnapshotId } from '#core/snapshots.ts';
 import { explainSpace } from '#sys/space.ts';
 import { trees } from '#sys/trees.ts';
 
-const codeIs = (error: unknown, ...codes: string[]): boolean => codes.includes((error as NodeJS.ErrnoException | undefined)?.code ?? '');
+const codeIs = (error: unknown, ...codes: string[]): boolean =>
+  codes.includes((error as NodeJS.ErrnoException | undefined)?.code ?? '');
 
 /**
  * The directories of a snapshotter, `<root>/<id>`. Each appears whole, by a rename, and disappears by one: whatever was
@@ -26,7 +27,11 @@ export class LayerDirectories {
       // In the background: gigabytes may lie there, and nobody waits for them to go.
       if (/^(?:new|rm)-/.test(name)) {
         trees.remove(path.join(root, name), signal).catch((error: unknown) => {
-          if (!signal.aborted) logger.log('warn', 'cannot remove what an interrupted snapshot left', { path: path.join(root, name), reason: messageOf(error) });
+          if (!signal.aborted)
+            logger.log('warn', 'cannot remove what an interrupted snapshot left', {
+              path: path.join(root, name),
+              reason: messageOf(error),
+            });
         });
       }
     }

@@ -43,7 +43,16 @@ function registerAll(): void {
     const root = await mkdtemp(path.join(os.tmpdir(), 'hako-overlayfs-'));
     const at = (name: string): string => path.join(root, name);
     for (const name of ['lower', 'upper', 'work', 'merged']) await mkdir(at(name));
-    mountAll([{ type: 'overlay', source: 'overlay', options: [`lowerdir=${at('lower')}`, `upperdir=${at('upper')}`, `workdir=${at('work')}`] }], at('merged'));
+    mountAll(
+      [
+        {
+          type: 'overlay',
+          source: 'overlay',
+          options: [`lowerdir=${at('lower')}`, `upperdir=${at('upper')}`, `workdir=${at('work')}`],
+        },
+      ],
+      at('merged'),
+    );
     try {
       const driver = await OverlayfsDriver.start(at('merged/root'), [], silent, never);
       assert.ok('skip' in driver && /cannot lie on overlayfs/.test(driver.skip) && /native/.test(driver.skip));
@@ -56,7 +65,8 @@ function registerAll(): void {
   test('what an interrupted driver left is swept at the next start', async () => {
     const root = await mkdtemp(path.join(os.tmpdir(), 'hako-overlayfs-'));
     try {
-      for (const name of ['new-5-1-1/fs', 'rm-6-1-1/fs/deep', 'probe-x/merged', '7/fs']) await mkdir(path.join(root, name), { recursive: true });
+      for (const name of ['new-5-1-1/fs', 'rm-6-1-1/fs/deep', 'probe-x/merged', '7/fs'])
+        await mkdir(path.join(root, name), { recursive: true });
       await writeFile(path.join(root, 'rm-6-1-1/fs/deep/file'), '');
       await open(root);
       // The sweep goes on in the background.

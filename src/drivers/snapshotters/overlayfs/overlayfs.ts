@@ -9,10 +9,15 @@ import { trees } from '#sys/trees.ts';
 import { LayerDirectories } from '../layers.ts';
 import { probeOverlay } from './probe.ts';
 
-const bind = (source: string, readonly: boolean): Mount => ({ type: 'bind', source, options: [readonly ? 'ro' : 'rw', 'rbind'] });
+const bind = (source: string, readonly: boolean): Mount => ({
+  type: 'bind',
+  source,
+  options: [readonly ? 'ro' : 'rw', 'rbind'],
+});
 
 /** Marks of overlayfs itself say something about one directory only and are never inherited. */
-const isOverlayMark = (name: string): boolean => name.startsWith('trusted.overlay.') || name.startsWith('user.overlay.');
+const isOverlayMark = (name: string): boolean =>
+  name.startsWith('trusted.overlay.') || name.startsWith('user.overlay.');
 
 /** Each layer holds only its difference, `<root>/<id>/fs`; the kernel shows them as one tree. */
 export class OverlayfsDriver implements SnapshotDriver {
@@ -25,7 +30,12 @@ export class OverlayfsDriver implements SnapshotDriver {
   }
 
   /** `skip` where the kernel or the file system of `root` cannot do it. */
-  static async start(root: string, mountOptions: readonly string[], logger: Logger, signal: AbortSignal): Promise<OverlayfsDriver | { readonly skip: string }> {
+  static async start(
+    root: string,
+    mountOptions: readonly string[],
+    logger: Logger,
+    signal: AbortSignal,
+  ): Promise<OverlayfsDriver | { readonly skip: string }> {
     const directories = await LayerDirectories.open(root, logger, signal);
     const probed = probeOverlay(root, mountOptions);
     return 'skip' in probed ? probed : new OverlayfsDriver(directories, probed.options);

@@ -7,5 +7,6 @@ export const overlayfsPlugin: Plugin<'snapshotter', SnapshotterConfig> = {
   kind: 'snapshotter',
   id: 'overlayfs',
   parseConfig: (raw) => parseSnapshotterConfig(raw, ['root_path', 'mount_options']),
-  start: ({ root, logger, signal }, config) => OverlayfsDriver.start(config.rootPath ?? root, config.mountOptions, logger, signal),
+  start: ({ root, logger, signal }, config) =>
+    OverlayfsDriver.start(config.rootPath ?? root, config.mountOptions, logger, signal),
 };
