@@ -1,6 +1,7 @@
-import { readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { readFileSync, readSync, rmdirSync, rmSync } from 'node:fs';
 import { Socket } from 'node:net';
 import path from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HakoError } from '#base/errors.ts';
 import { O_NONBLOCK, O_RDONLY, tryOpenFd } from '#sys/fd.ts';
 
@@ -29,17 +30,32 @@ export async function startByFifo(root: string, id: string, ended: Promise<unkno
   const fd = tryOpenFd(fifo, O_RDONLY | O_NONBLOCK);
   if (typeof fd === 'string') return false;
   const socket = new Socket({ fd, readable: true, writable: false });
+  // From its first word on, or when it is closed, the descriptor is not ours to read any more.
+  let heard: boolean | undefined;
   try {
     const read = new Promise<boolean>((resolve, reject) => {
-      socket.once('data', () => resolve(true));
+      socket.once('data', () => resolve((heard ??= true)));
+      socket.once('close', () => resolve((heard ??= false)));
       socket.once('error', reject);
     });
-    const started = await Promise.race([read, ended.then(() => false)]);
+    // The news of a short life may overtake the byte that began it.
+    const over = ended.then(() => nextTurn()).then(() => heard ?? isLeftIn(fd));
+    const started = await Promise.race([read, over]);
     if (!started) throw new HakoError('failed-precondition', `task "${id}": cannot be started, it has ended`);
     rmSync(fifo, { force: true });
     return true;
   } finally {
+    heard ??= false;
     socket.destroy();
+  }
+}
+
+function isLeftIn(fd: number): boolean {
+  try {
+    return readSync(fd, new Uint8Array(1)) > 0;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return false;
+    throw error;
   }
 }
 
