@@ -13,12 +13,13 @@ import { mountAll, unmountAll } from '#sys/mount.ts';
 import { explainSpace } from '#sys/space.ts';
 import { directTarget } from './direct.ts';
 import type { Inflated, InflateRequest } from './inflate-worker.ts';
-import { makeRing, RingCaller } from './ring.ts';
+import { makeRing, resetRing, RingCaller, type RingMemory } from './ring.ts';
 import type { Target } from './directories.ts';
 import type { UntarRequest } from './untar-worker.ts';
 
 const tarMediaType = 'application/vnd.oci.image.layer.v1.tar';
 const progressEvery = 100;
+const maxSpareRings = 2;
 
 /**
  * Unpacks layers in pairs of threads: one reads, hashes and inflates, the other writes files. Overlay and bind mounts are
@@ -28,6 +29,8 @@ export class TarDiffer implements Differ, Disposable {
   readonly #state: string;
   readonly #inflaters: ThreadPool;
   readonly #untarrers: ThreadPool;
+  /** Rings that are free: the collector is in no hurry to give back memory that it does not see. */
+  readonly #rings: RingMemory[] = [];
 
   private constructor(state: string) {
     const pairs = Math.max(2, Math.min(4, os.availableParallelism()));
@@ -104,7 +107,7 @@ export class TarDiffer implements Differ, Disposable {
     signal: AbortSignal,
     progress?: (bytes: number) => void,
   ): Promise<Inflated> {
-    const memory = makeRing();
+    const memory = this.#rings.pop() ?? makeRing();
     const ring = new RingCaller(memory);
     const halt = (): void => ring.halt();
     const haltAndThrow = (error: unknown): never => {
@@ -130,11 +133,15 @@ export class TarDiffer implements Differ, Disposable {
     } finally {
       clearInterval(timer);
       signal.removeEventListener('abort', halt);
+      // Both sides have answered, or are dead.
+      resetRing(memory);
+      if (this.#rings.length < maxSpareRings) this.#rings.push(memory);
     }
   }
 
   /** Ends the threads that rest. */
   [Symbol.dispose](): void {
+    this.#rings.length = 0;
     this.#inflaters.end();
     this.#untarrers.end();
   }

@@ -33,6 +33,9 @@ export type RingMemory = SharedArrayBuffer;
 
 export const makeRing = (): RingMemory => new SharedArrayBuffer(controlBytes + 8 + slotCount * slotSize);
 
+/** Makes a ring that both sides have let go of as good as new. */
+export const resetRing = (memory: RingMemory): void => void new Uint8Array(memory, 0, controlBytes + 8).fill(0);
+
 class RingSide {
   protected readonly control: Int32Array;
   protected readonly counter: BigInt64Array;
