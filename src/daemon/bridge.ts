@@ -20,7 +20,7 @@ import type { Services } from '#services/services.ts';
 import { Snapshots } from '#services/snapshots.ts';
 import { Tasks } from '#services/tasks.ts';
 import type { StartedPlugins } from './plugins.ts';
-import { containerdVersion } from './version.ts';
+import { containerdVersion, version } from './version.ts';
 
 export interface BridgeParts {
   readonly root: string;
@@ -78,6 +78,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
     ...(network === undefined ? {} : { network }),
     rootfs: new RootfsDriver({ directory: join(state, 'rootfs') }),
     streams: new StreamDriver(),
+    version,
     root,
     state,
     logger,
