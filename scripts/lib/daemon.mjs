@@ -105,7 +105,7 @@ class PrivateDaemon {
   async end() {
     const patience = new Promise((resolve) => setTimeout(resolve, 20_000, 'late').unref());
     if (this.#child !== undefined && (await Promise.race([this.stop(), patience])) === 'late') await this.kill();
-    const left = await tracesAfter(this.dir, 5000);
+    const left = await tracesAfter(this.dir, 20_000);
     await sweep(this.dir);
     return left;
   }
