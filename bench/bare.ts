@@ -31,6 +31,9 @@ export function bareSide(runtime: 'runc' | 'crun', bundle: string, state: string
   let count = 0;
   return {
     name: `bare ${runtime} run`,
-    run: () => shell.time(`${runtime} --root ${quote(join(state, runtime))} run --bundle ${quote(bundle)} bare-${runtime}-${process.pid}-${count++}`),
+    run: () =>
+      shell.time(
+        `${runtime} --root ${quote(join(state, runtime))} run --bundle ${quote(bundle)} bare-${runtime}-${process.pid}-${count++}`,
+      ),
   };
 }

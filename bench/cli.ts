@@ -13,7 +13,9 @@ export const cli: Benchmark = {
     const dir = temporaryDirectory(undo);
     const daemon = undo.adopt(await startDaemon({ dir: join(dir, 'd') }), async (one) => void (await one.end()));
     const host = `unix://${daemon.dockerAddress}`;
-    const shell = undo.use(new Shell(['sh'], { ...process.env, HAKO_HOST: host, DOCKER_HOST: host, DOCKER_CONFIG: join(dir, 'docker') }));
+    const shell = undo.use(
+      new Shell(['sh'], { ...process.env, HAKO_HOST: host, DOCKER_HOST: host, DOCKER_CONFIG: join(dir, 'docker') }),
+    );
     const hako = quote(join(house, 'bin/hako'));
     const docker = quote(join(privateBin, 'docker'));
     const ctr = quote(join(privateBin, 'ctr'));

@@ -68,14 +68,18 @@ export function report(result: Result): string {
 
 function line(one: Summary, ours: Summary | undefined, width: number): string {
   const ms = (value: number): string => `${value.toFixed(1)} ms`.padStart(9);
-  const ratio = ours === undefined || ours === one ? '' : `   ${ours.side} is ${(ours.median / one.median).toFixed(2)} of it`;
+  const ratio =
+    ours === undefined || ours === one ? '' : `   ${ours.side} is ${(ours.median / one.median).toFixed(2)} of it`;
   return `${one.side.padEnd(width)}  ${ms(one.median)}  (${ms(one.p10)} – ${ms(one.p90)})${ratio}`;
 }
 
 function machine(): Record<string, string | number> {
   let commit = 'unknown';
   try {
-    commit = execFileSync('git', ['-C', house, 'rev-parse', '--short', 'HEAD'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+    commit = execFileSync('git', ['-C', house, 'rev-parse', '--short', 'HEAD'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
   } catch {
     // Not a git checkout.
   }

@@ -22,9 +22,11 @@ function options(): { chosen: readonly Benchmark[]; rounds: number; peer?: strin
     process.exit(0);
   }
   const rounds = Number(values.rounds ?? 20);
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds}: must be a whole number from 1 on`);
+  if (!Number.isInteger(rounds) || rounds < 1)
+    throw new Error(`--rounds ${values.rounds}: must be a whole number from 1 on`);
   const unknown = positionals.find((name) => !benchmarks.some((one) => one.name === name));
-  if (unknown !== undefined) throw new Error(`no benchmark is called "${unknown}": there are ${benchmarks.map((one) => one.name).join(', ')}`);
+  if (unknown !== undefined)
+    throw new Error(`no benchmark is called "${unknown}": there are ${benchmarks.map((one) => one.name).join(', ')}`);
   const chosen = positionals.length === 0 ? benchmarks : benchmarks.filter((one) => positionals.includes(one.name));
   return { chosen, rounds, ...(values.peer !== undefined && { peer: values.peer }) };
 }

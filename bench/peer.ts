@@ -25,7 +25,10 @@ export async function startPeer(dir: string, peer: string | undefined, undo: Asy
   writeFileSync(join(dir, 'config.toml'), configuration(dir, address));
   const [program, ...before] = [...place.prefix, place.containerd];
   const env = { ...process.env, PATH: `${place.path}${delimiter}${process.env['PATH'] ?? ''}`, SHARE: dir };
-  const child = spawn(program!, [...before, '--config', join(dir, 'config.toml')], { stdio: ['ignore', 'ignore', 'pipe'], env });
+  const child = spawn(program!, [...before, '--config', join(dir, 'config.toml')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env,
+  });
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => (log = (log + chunk.toString()).slice(-16_384)));
   const gone = new Promise<void>((resolve) => {
@@ -55,7 +58,8 @@ function placeOf(peer: string | undefined): Place {
   const directory = peer === undefined ? privateBin : peer;
   if (existsSync(directory) && statSync(directory).isDirectory()) {
     const containerd = join(directory, 'containerd');
-    if (!existsSync(containerd)) throw new Error(`"${directory}" has no containerd: run npm run bench once, or give another --peer`);
+    if (!existsSync(containerd))
+      throw new Error(`"${directory}" has no containerd: run npm run bench once, or give another --peer`);
     // The shim lies beside the real program.
     const real = dirname(realpathSync(containerd));
     return { prefix: [], containerd, ctr: join(real, 'ctr'), path: real };

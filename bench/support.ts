@@ -11,7 +11,10 @@ export function temporaryDirectory(undo: AsyncDisposableStack): string {
 }
 
 /** The first line of what a program says its version is, or that it is not there. */
-export async function versionOf([program, ...args]: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<string> {
+export async function versionOf(
+  [program, ...args]: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<string> {
   try {
     const { stdout } = await promisify(execFile)(program!, args, { env, encoding: 'utf8' });
     return stdout.split('\n', 1)[0]!;

@@ -1,7 +1,16 @@
 // Bundles the command lines into dist/ and compiles them once, so that they start fast. Does nothing when nothing changed.
 
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -52,7 +61,10 @@ function compile() {
   rmSync(cache, { recursive: true, force: true });
   for (const name of programs) {
     for (const words of [['-H', 'unix:///nonexistent/hako.sock', 'ps', '-a']]) {
-      spawnSync(process.execPath, [join(dist, `${name}.cjs`), ...words], { env: { ...process.env, NODE_COMPILE_CACHE: cache }, stdio: 'ignore' });
+      spawnSync(process.execPath, [join(dist, `${name}.cjs`), ...words], {
+        env: { ...process.env, NODE_COMPILE_CACHE: cache },
+        stdio: 'ignore',
+      });
     }
   }
   if (!existsSync(cache)) return;
@@ -63,7 +75,11 @@ function compile() {
 
 const wanted = stamp();
 const current = existsSync(stampFile) ? readFileSync(stampFile, 'utf8') : '';
-if (process.argv.includes('--force') || current !== wanted || programs.some((name) => !existsSync(join(dist, `${name}.cjs`)))) {
+if (
+  process.argv.includes('--force') ||
+  current !== wanted ||
+  programs.some((name) => !existsSync(join(dist, `${name}.cjs`)))
+) {
   mkdirSync(dist, { recursive: true });
   for (const name of programs) await bundle(name);
   compile();

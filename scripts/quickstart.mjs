@@ -31,7 +31,11 @@ async function undoAll() {
   return clean;
 }
 
-for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]]) {
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+]) {
   process.once(signal, () => {
     out(`\n  ${signal}: stopping and cleaning up`);
     void leave().finally(() => process.exit(code));
@@ -58,7 +62,9 @@ async function prepare() {
   if (process.getuid?.() !== 0) throw new Error('containers need root here: run it as root (sudo npm run quickstart)');
   const began = performance.now();
   const common = ['runc', 'crun', 'iptables', 'ca-certificates', 'containernetworking-plugins'];
-  const { missing, advice } = await setup({ only: image === undefined ? [...common, 'busybox-static', 'docker-registry'] : common });
+  const { missing, advice } = await setup({
+    only: image === undefined ? [...common, 'busybox-static', 'docker-registry'] : common,
+  });
   if (missing.length > 0) throw new Error(`missing: ${missing.join(', ')}\n${advice}`);
   row('set up', `all that is needed is here (${seconds(performance.now() - began)})`);
 }
@@ -78,7 +84,8 @@ async function publishOwnImage(dir) {
   return `${registry.host}/busybox:latest`;
 }
 
-const greeting = 'echo "Hello from a container: $(uname -sr), host name $(hostname)"; echo "The files it sees:" /*; exit 7';
+const greeting =
+  'echo "Hello from a container: $(uname -sr), host name $(hostname)"; echo "The files it sees:" /*; exit 7';
 
 async function runImage(api, reference) {
   const times = {};
@@ -123,7 +130,8 @@ async function timed(stage, times, work) {
   return result;
 }
 
-const seconds = (milliseconds) => (milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(2)} s`);
+const seconds = (milliseconds) =>
+  milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(2)} s`;
 
 /** Shows a container's output with a bar before each line. */
 class Indented {
@@ -143,11 +151,13 @@ class Indented {
 
 function farewell() {
   out('What to try next:');
-  out('  npm run quickstart -- docker.io/library/debian:12 cat /etc/os-release     any image, from the registry it names');
+  out(
+    '  npm run quickstart -- docker.io/library/debian:12 cat /etc/os-release     any image, from the registry it names',
+  );
   out('  bin/hakod &                                                               the daemon itself');
   out('  bin/hako run --rm -it docker.io/library/alpine sh                         our command line');
-  out('  docker -H unix:///run/hakobune/docker.sock ps                             Docker\'s own client');
-  out('  ctr -a /run/hakobune/hakobune.sock images ls                              containerd\'s own client');
+  out("  docker -H unix:///run/hakobune/docker.sock ps                             Docker's own client");
+  out("  ctr -a /run/hakobune/hakobune.sock images ls                              containerd's own client");
   out('  npm test                                                                  every test\n');
 }
 

@@ -42,7 +42,10 @@ const violations = {
   'a door that sees a door': ['doors/docker/a.ts', "import { x } from '../containerd/x.ts';"],
   'a door that sees a door by name': ['doors/cri/a.ts', "import { x } from '#doors/docker/x.ts';"],
   'a driver that sees a driver': ['drivers/registry/a.ts', "import { x } from '#drivers/content/x.ts';"],
-  'a snapshotter that sees a snapshotter': ['drivers/snapshotters/native/a.ts', "import { x } from '../overlayfs/x.ts';"],
+  'a snapshotter that sees a snapshotter': [
+    'drivers/snapshotters/native/a.ts',
+    "import { x } from '../overlayfs/x.ts';",
+  ],
   'a package where it does not belong': ['services/a.ts', "import koffi from 'koffi';"],
   'a package that nobody may use': ['base/a.ts', "import _ from 'lodash';"],
   'a room that is none': ['util/a.ts', "import { x } from '#base/x.ts';"],
@@ -57,12 +60,15 @@ for (const [what, [file, text]] of Object.entries(violations)) {
 
 test('the script ends with 1 for a planted violation, and names file and line', (t) => {
   const { src } = check(t, { 'base/a.ts': "\n\nimport { x } from '#services/x.ts';" });
-  const { status, stderr } = spawnSync(process.execPath, [fileURLToPath(new URL('rooms.mjs', import.meta.url)), src], { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(process.execPath, [fileURLToPath(new URL('rooms.mjs', import.meta.url)), src], {
+    encoding: 'utf8',
+  });
   assert.equal(status, 1);
   assert.match(stderr, /src\/base\/a\.ts:[13]: "base" may not import "services"/);
 });
 
 test('comments and plain strings are no imports', () => {
-  const text = "// import 'a'\n/* import x from 'b' */\nconst s = \"import x from 'c'\";\nconst from = ['from', 'd'];\n";
+  const text =
+    "// import 'a'\n/* import x from 'b' */\nconst s = \"import x from 'c'\";\nconst from = ['from', 'd'];\n";
   assert.deepEqual(importsOf(text), []);
 });

@@ -33,14 +33,29 @@ describe('a daemon that is killed', { skip: noContainers('ctr', 'docker') }, () 
 
   test('a container counts on through it, and its log, list, exit code and attach go on', async () => {
     const { daemon, guests } = harbour;
-    output(await guests.docker(['run', '-d', '--name', 'docks', '--network', 'none', '-v', `${dir}:/count`, image, ...counting('docks')]));
+    output(
+      await guests.docker([
+        'run',
+        '-d',
+        '--name',
+        'docks',
+        '--network',
+        'none',
+        '-v',
+        `${dir}:/count`,
+        image,
+        ...counting('docks'),
+      ]),
+    );
     const mount = `type=bind,src=${dir},dst=/count,options=rbind:rw`;
     output(await guests.ctr(['run', '-d', '--mount', mount, image, 'rails', ...counting('rails')]));
     await eventually(() => assert.ok(counted('docks').length > 10 && counted('rails').length > 10));
 
     await daemon.kill();
     const before = [counted('docks').length, counted('rails').length];
-    await eventually(() => assert.ok(counted('docks').length > before[0]! + 10 && counted('rails').length > before[1]! + 10));
+    await eventually(() =>
+      assert.ok(counted('docks').length > before[0]! + 10 && counted('rails').length > before[1]! + 10),
+    );
     await daemon.start();
 
     assert.match(output(await guests.docker(['ps', '--format', '{{.Names}}'])), /docks/);
@@ -65,7 +80,20 @@ describe('a daemon that is killed', { skip: noContainers('ctr', 'docker') }, () 
 
   test('a container that ends meanwhile has ended with its own exit code', async () => {
     const { daemon, guests } = harbour;
-    output(await guests.docker(['run', '-d', '--name', 'brief', '--network', 'none', image, 'sh', '-c', 'sleep 1; echo done; exit 23']));
+    output(
+      await guests.docker([
+        'run',
+        '-d',
+        '--name',
+        'brief',
+        '--network',
+        'none',
+        image,
+        'sh',
+        '-c',
+        'sleep 1; echo done; exit 23',
+      ]),
+    );
     await daemon.kill();
     await new Promise((resolve) => setTimeout(resolve, 1500));
     await daemon.start();
@@ -81,7 +109,10 @@ describe('a daemon that is killed', { skip: noContainers('ctr', 'docker') }, () 
     assert.equal(await daemon.stop(), 0, daemon.log());
     process.kill(Number(pid), 0);
     await daemon.start();
-    assert.equal(output(await guests.docker(['inspect', '-f', '{{.State.Pid}} {{.State.Running}}', 'stays'])), `${pid} true`);
+    assert.equal(
+      output(await guests.docker(['inspect', '-f', '{{.State.Pid}} {{.State.Running}}', 'stays'])),
+      `${pid} true`,
+    );
     output(await guests.docker(['rm', '-f', 'stays']));
   });
 

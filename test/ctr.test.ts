@@ -15,7 +15,10 @@ describe('ctr', { skip: noContainers('ctr') }, () => {
   const ctr = (args: string, options?: GuestOptions): Promise<Outcome> => harbour.guests.ctr(args.split(' '), options);
   const run = (options: string, id: string, ...command: string[]): Promise<Outcome> =>
     harbour.guests.ctr(['run', ...options.split(' ').filter((word) => word !== ''), image, id, ...command]);
-  const names = async (list: string): Promise<string[]> => output(await ctr(`${list} ls -q`)).split('\n').filter((name) => name !== '');
+  const names = async (list: string): Promise<string[]> =>
+    output(await ctr(`${list} ls -q`))
+      .split('\n')
+      .filter((name) => name !== '');
 
   const undo = new AsyncDisposableStack();
   after(() => undo.disposeAsync());
@@ -37,7 +40,8 @@ describe('ctr', { skip: noContainers('ctr') }, () => {
 
   test('plugins ls shows what containerd would call them', async () => {
     const plugins = rows(output(await ctr('plugins ls')));
-    const status = (type: string, id: string): string | undefined => plugins.find((one) => one['TYPE'] === type && one['ID'] === id)?.['STATUS'];
+    const status = (type: string, id: string): string | undefined =>
+      plugins.find((one) => one['TYPE'] === type && one['ID'] === id)?.['STATUS'];
     assert.equal(status('io.containerd.content.v1', 'content'), 'ok');
     assert.equal(status('io.containerd.snapshotter.v1', 'overlayfs'), 'ok');
     assert.equal(status('io.containerd.differ.v1', 'walking'), 'ok');
@@ -93,17 +97,20 @@ describe('ctr', { skip: noContainers('ctr') }, () => {
 
   test('run limits memory and processors', async () => {
     const script = 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; true';
-    assert.match(output(await run('--rm --memory-limit 33554432 --cpus 0.5', 'limits', 'sh', '-c', script)), /33554432|^$/);
+    assert.match(
+      output(await run('--rm --memory-limit 33554432 --cpus 0.5', 'limits', 'sh', '-c', script)),
+      /33554432|^$/,
+    );
   });
 
-  test('run --net-host sees the host\'s interfaces, run without only loopback', async () => {
+  test("run --net-host sees the host's interfaces, run without only loopback", async () => {
     const count = async (options: string, id: string): Promise<string[]> =>
       output(await run(`--rm ${options}`.trim(), id, 'ls', '/sys/class/net')).split(/\s+/);
     assert.deepEqual(await count('', 'net-own'), ['lo']);
     assert.deepEqual((await count('--net-host', 'net-host')).includes('lo'), true);
   });
 
-  test('run -t gives a terminal of the client\'s size', async () => {
+  test("run -t gives a terminal of the client's size", async () => {
     // The client tells its size after the start.
     const script = 'tty; until stty size | grep "24 80"; do sleep 0.1; done; exit 3';
     const running = harbour.guests.inTerminal('ctr', ['run', '--rm', '-t', image, 'term', 'sh', '-c', script]);
@@ -136,7 +143,9 @@ describe('ctr', { skip: noContainers('ctr') }, () => {
   });
 
   test('tasks attach shows what comes and ends with the exit code', async () => {
-    output(await run('-d', 'att', 'sh', '-c', 'for i in 1 2 3 4 5 6 7 8 9 10; do echo tick $i; sleep 0.2; done; exit 4'));
+    output(
+      await run('-d', 'att', 'sh', '-c', 'for i in 1 2 3 4 5 6 7 8 9 10; do echo tick $i; sleep 0.2; done; exit 4'),
+    );
     const attached = harbour.guests.start('ctr', ['tasks', 'attach', 'att']);
     const { code, stdout } = await attached.outcome;
     assert.equal(code, 4);
@@ -178,7 +187,14 @@ describe('ctr', { skip: noContainers('ctr') }, () => {
       assert.match(events.written(), /\/namespaces\/update/);
     });
     output(await run('--rm', 'told', 'true'));
-    for (const topic of ['/containers/create', '/tasks/create', '/tasks/start', '/tasks/exit', '/tasks/delete', '/containers/delete']) {
+    for (const topic of [
+      '/containers/create',
+      '/tasks/create',
+      '/tasks/start',
+      '/tasks/exit',
+      '/tasks/delete',
+      '/containers/delete',
+    ]) {
       await events.says(topic);
     }
     events.child.kill('SIGTERM');
@@ -186,7 +202,10 @@ describe('ctr', { skip: noContainers('ctr') }, () => {
   });
 
   test('what cannot be is refused in one clear line, and nothing half-made stays', async () => {
-    refusal(await harbour.guests.ctr(['run', '--rm', 'example.com/none:1', 'none', 'true']), /example\.com\/none:1.*not found/);
+    refusal(
+      await harbour.guests.ctr(['run', '--rm', 'example.com/none:1', 'none', 'true']),
+      /example\.com\/none:1.*not found/,
+    );
     refusal(await run('--rm', 'absent', '/bin/absent'), /\/bin\/absent.*(no such file|not found)/);
     output(await run('-d', 'twice', 'sleep', '60'));
     refusal(await run('-d', 'twice', 'sleep', '60'), /twice.*already exists/);

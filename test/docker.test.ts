@@ -17,7 +17,9 @@ for (const guest of ['docker', 'hako'] as const) {
     const call = (...args: string[]): Promise<Outcome> => harbour.guests[guest](args);
     /** The names of all containers, running or not. */
     const names = async (): Promise<string[]> =>
-      output(await call('ps', '-a', '--format', '{{.Names}}')).split('\n').filter((name) => name !== '');
+      output(await call('ps', '-a', '--format', '{{.Names}}'))
+        .split('\n')
+        .filter((name) => name !== '');
 
     after(() => undo.disposeAsync());
     before(async () => {
@@ -44,33 +46,66 @@ for (const guest of ['docker', 'hako'] as const) {
       assert.equal(row?.['REPOSITORY'], image.replace(/:latest$/, ''));
       assert.equal(row?.['TAG'], 'latest');
       assert.match(row?.['IMAGE ID'] ?? '', /^[0-9a-f]{12}$/);
-      const [inspected] = JSON.parse(output(await call('inspect', image))) as { Id: string; Config: { Cmd: string[] } }[];
+      const [inspected] = JSON.parse(output(await call('inspect', image))) as {
+        Id: string;
+        Config: { Cmd: string[] };
+      }[];
       assert.match(inspected?.Id ?? '', /^sha256:[0-9a-f]{64}$/);
       assert.deepEqual(inspected?.Config.Cmd, ['sh']);
     });
 
     test('run passes on output, error output and exit code, and --rm leaves nothing', async () => {
-      const outcome = await call('run', '--rm', '--network', 'none', image, 'sh', '-c', 'echo out; echo err >&2; exit 7');
+      const outcome = await call(
+        'run',
+        '--rm',
+        '--network',
+        'none',
+        image,
+        'sh',
+        '-c',
+        'echo out; echo err >&2; exit 7',
+      );
       assert.equal(output(outcome, 7), 'out');
       assert.equal(outcome.stderr, 'err\n');
       await eventually(async () => assert.deepEqual(await names(), []));
     });
 
     test('run -i reads its standard input to the end', async () => {
-      const outcome = await harbour.guests[guest](['run', '--rm', '-i', '--network', 'none', image, 'cat'], { input: 'through the hull\n' });
+      const outcome = await harbour.guests[guest](['run', '--rm', '-i', '--network', 'none', image, 'cat'], {
+        input: 'through the hull\n',
+      });
       assert.equal(output(outcome), 'through the hull');
     });
 
-    test('run -it gives a terminal of the client\'s size', async () => {
+    test("run -it gives a terminal of the client's size", async () => {
       const script = 'tty; until stty size | grep "24 80"; do sleep 0.1; done; exit 3';
-      const running = harbour.guests.inTerminal(guest, ['run', '--rm', '-it', '--network', 'none', image, 'sh', '-c', script]);
+      const running = harbour.guests.inTerminal(guest, [
+        'run',
+        '--rm',
+        '-it',
+        '--network',
+        'none',
+        image,
+        'sh',
+        '-c',
+        script,
+      ]);
       const { code, stdout } = await running.outcome;
       assert.equal(code, 3, stdout);
       assert.match(stdout, /\/dev\/(pts\/\d+|console)/);
     });
 
     test('run -it is left by Ctrl-P Ctrl-Q, and the container runs on', async () => {
-      const running = harbour.guests.inTerminal(guest, ['run', '--name', 'left', '-it', '--network', 'none', image, 'sh']);
+      const running = harbour.guests.inTerminal(guest, [
+        'run',
+        '--name',
+        'left',
+        '-it',
+        '--network',
+        'none',
+        image,
+        'sh',
+      ]);
       await running.says('#');
       running.child.stdin!.write('\x10\x11');
       assert.equal((await running.outcome).code, 0);
@@ -85,7 +120,12 @@ for (const guest of ['docker', 'hako'] as const) {
       const options = ['--rm', '--network', 'none', '-e', 'DECK=3', '-w', '/tmp', '-v', `${dir}:/hold`];
       assert.equal(output(await call('run', ...options, image, 'sh', '-c', script)), '3 /tmp 0:0');
       assert.equal(readFileSync(join(dir, 'cargo'), 'utf8'), 'tea\n');
-      assert.equal(output(await call('run', '--rm', '--network', 'none', '-u', '1000:50', image, 'sh', '-c', 'echo $(id -u):$(id -g)')), '1000:50');
+      assert.equal(
+        output(
+          await call('run', '--rm', '--network', 'none', '-u', '1000:50', image, 'sh', '-c', 'echo $(id -u):$(id -g)'),
+        ),
+        '1000:50',
+      );
     });
 
     test('a signal to run reaches the container', async () => {
@@ -124,7 +164,20 @@ for (const guest of ['docker', 'hako'] as const) {
     });
 
     test('logs -f follows to the end', async () => {
-      output(await call('run', '-d', '--name', 'told', '--network', 'none', image, 'sh', '-c', 'for i in 1 2 3 4 5; do echo line $i; sleep 0.2; done'));
+      output(
+        await call(
+          'run',
+          '-d',
+          '--name',
+          'told',
+          '--network',
+          'none',
+          image,
+          'sh',
+          '-c',
+          'for i in 1 2 3 4 5; do echo line $i; sleep 0.2; done',
+        ),
+      );
       assert.equal(output(await call('logs', '-f', 'told')), 'line 1\nline 2\nline 3\nline 4\nline 5');
       output(await call('rm', '-f', 'told'));
     });
@@ -136,7 +189,7 @@ for (const guest of ['docker', 'hako'] as const) {
       assert.match(text, /default via /);
     });
 
-    test('a container on the host\'s network sees the host\'s interfaces, one without any only loopback', async () => {
+    test("a container on the host's network sees the host's interfaces, one without any only loopback", async () => {
       const seen = async (network: string): Promise<string[]> =>
         output(await call('run', '--rm', '--network', network, image, 'ls', '/sys/class/net')).split(/\s+/);
       assert.deepEqual(await seen('none'), ['lo']);
@@ -145,11 +198,19 @@ for (const guest of ['docker', 'hako'] as const) {
 
     test('125, 126 and 127 mean what Docker means by them', async () => {
       const none = ['run', '--rm', '--network', 'none'];
-      refusal(await call('run', '--rm', image.replace('busybox:latest', 'none:1'), 'true'), /none:1.*(not found|manifest unknown)/, 125);
+      refusal(
+        await call('run', '--rm', image.replace('busybox:latest', 'none:1'), 'true'),
+        /none:1.*(not found|manifest unknown)/,
+        125,
+      );
       refusal(await call(...none, image, '/etc/passwd'), /permission denied/, 126);
       refusal(await call(...none, image, '/bin/absent'), /(no such file or directory|not found)/, 127);
       output(await call('run', '-d', '--name', 'twice', '--network', 'none', image, 'sleep', '60'));
-      refusal(await call('run', '-d', '--name', 'twice', '--network', 'none', image, 'sleep', '60'), /"\/twice" is already in use/, 125);
+      refusal(
+        await call('run', '-d', '--name', 'twice', '--network', 'none', image, 'sleep', '60'),
+        /"\/twice" is already in use/,
+        125,
+      );
       output(await call('rm', '-f', 'twice'));
       assert.deepEqual(await names(), []);
     });

@@ -15,14 +15,21 @@ import { noContainers, which } from './support/machine.ts';
 import { startRegistry } from './support/registry.ts';
 
 describe('hardship', { skip: noContainers('docker') }, () => {
-  test('a registry with a certificate that nobody vouches for is refused, and named', { skip: which('openssl') === undefined && 'the program "openssl" is missing' }, async () => {
-    await using undo = new AsyncDisposableStack();
-    const registry = undo.use(await startRegistry({ tls: true }));
-    await pushImage(registry.url, 'busybox', 'latest', busyboxImage(), { ca: registry.ca ?? '' });
-    const { guests } = await openHarbour(undo);
-    refusal(await guests.docker(['pull', `${registry.host}/busybox:latest`]), new RegExp(`${registry.host}.*certificate`));
-    assert.equal(output(await guests.docker(['images', '-q'])), '');
-  });
+  test(
+    'a registry with a certificate that nobody vouches for is refused, and named',
+    { skip: which('openssl') === undefined && 'the program "openssl" is missing' },
+    async () => {
+      await using undo = new AsyncDisposableStack();
+      const registry = undo.use(await startRegistry({ tls: true }));
+      await pushImage(registry.url, 'busybox', 'latest', busyboxImage(), { ca: registry.ca ?? '' });
+      const { guests } = await openHarbour(undo);
+      refusal(
+        await guests.docker(['pull', `${registry.host}/busybox:latest`]),
+        new RegExp(`${registry.host}.*certificate`),
+      );
+      assert.equal(output(await guests.docker(['images', '-q'])), '');
+    },
+  );
 
   test('a disk that fills in the middle of a pull leaves no image and no bytes', async () => {
     await using undo = new AsyncDisposableStack();
@@ -60,7 +67,10 @@ describe('hardship', { skip: noContainers('docker') }, () => {
   test('a configuration with a typo is warned about, one with a wrong value refused', async (t) => {
     const dir = mkdtempSync(join(tmpdir(), 'hd-'));
     t.after(() => rmSync(dir, { recursive: true, force: true }));
-    await assert.rejects(startDaemon({ dir, config: 'version = 3\n[grpc]\nuid = "me"\n' }), /config\.toml: grpc\.uid is "me": must be a whole number/);
+    await assert.rejects(
+      startDaemon({ dir, config: 'version = 3\n[grpc]\nuid = "me"\n' }),
+      /config\.toml: grpc\.uid is "me": must be a whole number/,
+    );
     const daemon = await startDaemon({ dir, config: 'version = 3\n[grpc]\nadress = "/x"\n' });
     const log = daemon.log();
     assert.deepEqual(await daemon.end(), []);

@@ -32,8 +32,10 @@ describe('fifty runs in batches of ten', { skip: noContainers('ctr') }, () => {
   /** Everything that a run might leave, as names. */
   function remains(): string[] {
     const { root, state } = harbour.daemon;
-    const list = (dir: string): string[] => (existsSync(dir) ? readdirSync(dir, { recursive: true, encoding: 'utf8' }).map((name) => join(dir, name)) : []);
-    const below = (dir: string, depth: number): string[] => list(dir).filter((path) => path.slice(dir.length + 1).split('/').length === depth);
+    const list = (dir: string): string[] =>
+      existsSync(dir) ? readdirSync(dir, { recursive: true, encoding: 'utf8' }).map((name) => join(dir, name)) : [];
+    const below = (dir: string, depth: number): string[] =>
+      list(dir).filter((path) => path.slice(dir.length + 1).split('/').length === depth);
     return [
       ...mountsBelow(harbour.daemon.dir),
       ...below(join(state, 'tasks'), 2),

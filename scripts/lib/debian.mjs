@@ -2,7 +2,18 @@
 // what brings a service, or could clash with the host's own (Docker's packages, another busybox), is unpacked below
 // .cache/debian and never touches the system.
 
-import { accessSync, chmodSync, constants, existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { delimiter, join, relative } from 'node:path';
 import { cache, privateBin } from './house.mjs';
 import { run, tail } from './run.mjs';
@@ -17,7 +28,10 @@ const packages = [
   { name: 'iptables', command: 'iptables' },
   { name: 'openssl', command: 'openssl' },
   { name: 'ca-certificates', files: ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt'] },
-  { name: 'containernetworking-plugins', files: ['/usr/lib/cni/bridge', '/opt/cni/bin/bridge', '/usr/libexec/cni/bridge'] },
+  {
+    name: 'containernetworking-plugins',
+    files: ['/usr/lib/cni/bridge', '/opt/cni/bin/bridge', '/usr/libexec/cni/bridge'],
+  },
   { name: 'busybox-static', private: { busybox: 'bin/busybox' } },
   { name: 'docker-registry', private: { 'docker-registry': 'usr/bin/docker-registry' } },
   { name: 'containerd', private: { ctr: 'usr/bin/ctr', containerd: 'usr/bin/containerd' } },
@@ -56,7 +70,10 @@ export async function setupDebian(say, { only } = {}) {
   } catch (error) {
     return { missing: wanted.filter((one) => !present(one)).map((one) => one.name), advice: error.message };
   }
-  return { missing: wanted.filter((one) => !present(one)).map((one) => one.name), advice: 'the packages came without the expected programs' };
+  return {
+    missing: wanted.filter((one) => !present(one)).map((one) => one.name),
+    advice: 'the packages came without the expected programs',
+  };
 }
 
 function present(one) {
@@ -71,7 +88,9 @@ function otherDistribution(names) {
 }
 
 const onPath = (command) =>
-  [privateBin, ...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'].some((dir) => isExecutable(join(dir, command)));
+  [privateBin, ...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'].some((dir) =>
+    isExecutable(join(dir, command)),
+  );
 
 function isExecutable(file) {
   try {
@@ -103,7 +122,8 @@ async function patiently(args, options = {}) {
     const result = await run('apt-get', ['-o', 'DPkg::Lock::Timeout=120', ...args], { ...quiet, ...options });
     if (result.code === 0) return result;
     const locked = /Could not get lock|Unable to acquire|Unable to lock/.test(result.stderr);
-    if (!locked || Date.now() > deadline) throw new Error(`apt-get ${args[0]} failed:\n${tail(result.stderr || result.stdout)}`);
+    if (!locked || Date.now() > deadline)
+      throw new Error(`apt-get ${args[0]} failed:\n${tail(result.stderr || result.stdout)}`);
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
 }
@@ -119,11 +139,13 @@ async function installPackages(list, say) {
     return;
   }
   say(`installing Debian packages: ${names.join(' ')} (apt-get install --no-install-recommends --no-remove)`);
-  await withoutServices(() => patiently(args).catch(async () => {
-    // The lists name a version that the mirror has replaced since.
-    await updateLists(say);
-    await patiently(args);
-  }));
+  await withoutServices(() =>
+    patiently(args).catch(async () => {
+      // The lists name a version that the mirror has replaced since.
+      await updateLists(say);
+      await patiently(args);
+    }),
+  );
 }
 
 const policy = '/usr/sbin/policy-rc.d';
@@ -176,7 +198,8 @@ async function unpackPrivately(one, say) {
   mkdirSync(privateBin, { recursive: true });
   const named = Object.entries(one.private);
   let root = await unpack(one.name, say);
-  if (one.otherwise !== undefined && !named.every(([, inside]) => existsSync(join(root, inside)))) root = await unpack(one.otherwise, say);
+  if (one.otherwise !== undefined && !named.every(([, inside]) => existsSync(join(root, inside))))
+    root = await unpack(one.otherwise, say);
   for (const [command, inside] of named) {
     rmSync(join(privateBin, command), { force: true });
     // Relative, so that the checkout may be moved.
@@ -186,15 +209,20 @@ async function unpackPrivately(one, say) {
 
 /** Unpacks a package with the libraries that are not installed, and makes starters that find them. */
 async function unpackWithLibraries(one, say) {
-  if (one.command === undefined) throw new Error(`${one.name} cannot be installed beside what this host has: install it by hand`);
+  if (one.command === undefined)
+    throw new Error(`${one.name} cannot be installed beside what this host has: install it by hand`);
   mkdirSync(privateBin, { recursive: true });
   const root = await unpack(one.name, say);
   const libraries = [];
   for (const name of await missingDependencies(one.name)) libraries.push(await unpack(name, say));
-  const program = ['usr/sbin', 'usr/bin', 'sbin', 'bin'].map((dir) => join(root, dir, one.command)).find((path) => existsSync(path));
+  const program = ['usr/sbin', 'usr/bin', 'sbin', 'bin']
+    .map((dir) => join(root, dir, one.command))
+    .find((path) => existsSync(path));
   if (program === undefined) throw new Error(`Debian's package ${one.name} has no program ${one.command}`);
   const triplet = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' }[process.arch];
-  const path = [root, ...libraries].flatMap((dir) => [join(dir, 'usr/lib', triplet), join(dir, 'lib', triplet)]).join(':');
+  const path = [root, ...libraries]
+    .flatMap((dir) => [join(dir, 'usr/lib', triplet), join(dir, 'lib', triplet)])
+    .join(':');
   const starter = `#!/bin/sh\nLD_LIBRARY_PATH='${path}' exec '${program}' "$@"\n`;
   writeFileSync(join(privateBin, one.command), starter, { mode: 0o755 });
 }
@@ -202,7 +230,10 @@ async function unpackWithLibraries(one, say) {
 async function missingDependencies(name) {
   const shown = await run('apt-cache', ['show', '--no-all-versions', name], quiet);
   const depends = /^Depends: (.*)$/m.exec(shown.stdout)?.[1] ?? '';
-  const names = depends.split(',').map((part) => part.trim().split(/[ (|:]/)[0]).filter((part) => part.startsWith('lib'));
+  const names = depends
+    .split(',')
+    .map((part) => part.trim().split(/[ (|:]/)[0])
+    .filter((part) => part.startsWith('lib'));
   const missing = [];
   for (const each of names) {
     const state = await run('dpkg-query', ['-W', '-f', '${Status}', each], quiet);

@@ -12,7 +12,8 @@ export class DockerApi {
   async ask(method, path, body) {
     const response = await this.#send(method, path, body);
     const text = await textOf(response);
-    if (response.statusCode >= 400) throw new Error(messageIn(text) ?? `${method} ${path}: status ${response.statusCode}`);
+    if (response.statusCode >= 400)
+      throw new Error(messageIn(text) ?? `${method} ${path}: status ${response.statusCode}`);
     return text === '' ? undefined : JSON.parse(text);
   }
 
@@ -23,7 +24,10 @@ export class DockerApi {
     });
     const text = await textOf(response);
     if (response.statusCode >= 400) throw new Error(messageIn(text) ?? `status ${response.statusCode}`);
-    const lines = text.split('\n').filter((line) => line.trim() !== '').map((line) => JSON.parse(line));
+    const lines = text
+      .split('\n')
+      .filter((line) => line.trim() !== '')
+      .map((line) => JSON.parse(line));
     const failed = lines.find((line) => line.error !== undefined);
     if (failed !== undefined) throw new Error(failed.error);
     return lines.find((line) => line.aux?.['hakobune.io/timing'] !== undefined)?.aux['hakobune.io/timing'];
@@ -32,11 +36,18 @@ export class DockerApi {
   /** Attaches to a container's output; `ended` resolves when it is over. */
   async attach(id, onOutput) {
     const path = `/containers/${id}/attach?stream=1&stdout=1&stderr=1`;
-    const request = http.request({ socketPath: this.socketPath, method: 'POST', path, headers: { Connection: 'Upgrade', Upgrade: 'tcp' } });
+    const request = http.request({
+      socketPath: this.socketPath,
+      method: 'POST',
+      path,
+      headers: { Connection: 'Upgrade', Upgrade: 'tcp' },
+    });
     request.end();
     const { socket, head } = await new Promise((resolve, reject) => {
       request.once('upgrade', (_response, duplex, first) => resolve({ socket: duplex, head: first }));
-      request.once('response', (response) => textOf(response).then((text) => reject(new Error(messageIn(text) ?? 'attach was refused'))));
+      request.once('response', (response) =>
+        textOf(response).then((text) => reject(new Error(messageIn(text) ?? 'attach was refused'))),
+      );
       request.once('error', reject);
     });
     const ended = new Promise((resolve) => {
@@ -51,9 +62,13 @@ export class DockerApi {
 
   #send(method, path, body, headers = {}) {
     const json = body === undefined ? undefined : JSON.stringify(body);
-    const type = json === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) };
+    const type =
+      json === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) };
     return new Promise((resolve, reject) => {
-      const request = http.request({ socketPath: this.socketPath, method, path, headers: { ...type, ...headers } }, resolve);
+      const request = http.request(
+        { socketPath: this.socketPath, method, path, headers: { ...type, ...headers } },
+        resolve,
+      );
       request.once('error', reject);
       request.end(json);
     });

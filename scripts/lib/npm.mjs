@@ -18,7 +18,8 @@ export async function setupNpm(say) {
     await install(node);
   }
   const left = missingPackages();
-  if (left.length > 0) throw new Error(`npm ci left out ${left.slice(0, 5).join(', ')}: remove node_modules and try again`);
+  if (left.length > 0)
+    throw new Error(`npm ci left out ${left.slice(0, 5).join(', ')}: remove node_modules and try again`);
 }
 
 async function install(node) {
@@ -34,7 +35,9 @@ function npmScript() {
   const told = process.env.npm_execpath;
   if (told !== undefined && /npm-cli\.c?js$/.test(told) && existsSync(told)) return told;
   const prefix = dirname(dirname(process.execPath));
-  return [join(prefix, 'lib/node_modules/npm/bin/npm-cli.js'), '/usr/share/nodejs/npm/bin/npm-cli.js'].find((path) => existsSync(path));
+  return [join(prefix, 'lib/node_modules/npm/bin/npm-cli.js'), '/usr/share/nodejs/npm/bin/npm-cli.js'].find((path) =>
+    existsSync(path),
+  );
 }
 
 /** What the lock file wants on this machine and node_modules does not have, as paths. */
@@ -43,7 +46,9 @@ export function missingPackages() {
   const present = readPackages(join(house, 'node_modules/.package-lock.json'));
   return Object.entries(wanted)
     .filter(([path, entry]) => path !== '' && suitsThisMachine(entry))
-    .filter(([path, entry]) => present[path]?.version !== entry.version || !existsSync(join(house, path, 'package.json')))
+    .filter(
+      ([path, entry]) => present[path]?.version !== entry.version || !existsSync(join(house, path, 'package.json')),
+    )
     .map(([path]) => path.replace(/^node_modules\//, ''));
 }
 
@@ -59,5 +64,9 @@ const glibc = process.report?.getReport?.().header?.glibcVersionRuntime !== unde
 
 function suitsThisMachine(entry) {
   const allows = (list, value) => list === undefined || (list.includes(value) && !list.includes(`!${value}`));
-  return allows(entry.os, process.platform) && allows(entry.cpu, process.arch) && allows(entry.libc, glibc ? 'glibc' : 'musl');
+  return (
+    allows(entry.os, process.platform) &&
+    allows(entry.cpu, process.arch) &&
+    allows(entry.libc, glibc ? 'glibc' : 'musl')
+  );
 }

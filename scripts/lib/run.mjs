@@ -15,7 +15,11 @@ export function run(command, args, { inherit = false, ...options } = {}) {
     child.stderr?.on('data', (chunk) => err.push(chunk));
     child.once('error', (error) => resolve({ code: 127, stdout: '', stderr: String(error.message) }));
     child.once('close', (code, signal) =>
-      resolve({ code: code ?? signalCode(signal), stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() }),
+      resolve({
+        code: code ?? signalCode(signal),
+        stdout: Buffer.concat(out).toString(),
+        stderr: Buffer.concat(err).toString(),
+      }),
     );
   });
 }

@@ -24,7 +24,9 @@ export async function step({ name, args }) {
 
 /** Test files: `unit` need nothing, `root` need root, `integration` need real containers. */
 export function testFiles() {
-  const all = ['src', 'scripts', 'bench', 'test'].flatMap((directory) => [...walk(join(house, directory))]).map((file) => relative(house, file));
+  const all = ['src', 'scripts', 'bench', 'test']
+    .flatMap((directory) => [...walk(join(house, directory))])
+    .map((file) => relative(house, file));
   const files = all.filter((file) => /\.test\.(ts|mjs)$/.test(file)).toSorted();
   const integration = files.filter((file) => /^test\/[^/]+$/.test(file));
   const root = files.filter((file) => !integration.includes(file) && /\.root\.test\.(ts|mjs)$/.test(file));

@@ -23,11 +23,14 @@ const link = (file) => {
 
 /** Mount points below a directory, deepest first. */
 export function mountsBelow(dir) {
-  const points = read('/proc/self/mountinfo').split('\n').map((line) => unescapeMount(line.split(' ')[4] ?? ''));
+  const points = read('/proc/self/mountinfo')
+    .split('\n')
+    .map((line) => unescapeMount(line.split(' ')[4] ?? ''));
   return points.filter((point) => point.startsWith(`${dir}/`)).reverse();
 }
 
-const unescapeMount = (text) => text.replaceAll(/\\(\d{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)));
+const unescapeMount = (text) =>
+  text.replaceAll(/\\(\d{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)));
 
 /**
  * Processes that belong to a directory: those that name it in their command line, and containers, which see its mounts
@@ -91,7 +94,9 @@ export async function sweep(dir) {
 function removeCgroup(line) {
   const [, controllers, path] = line.split(':');
   if (path === undefined || path === '/' || path === '') return;
-  const own = read('/proc/self/cgroup').split('\n').some((mine) => mine.endsWith(`:${path}`));
+  const own = read('/proc/self/cgroup')
+    .split('\n')
+    .some((mine) => mine.endsWith(`:${path}`));
   if (own) return;
   const places = [controllers === '' ? '' : controllers.replace(/^name=/, ''), 'unified', ''];
   for (const place of places) {
@@ -106,5 +111,6 @@ function removeCgroup(line) {
 /** Removes a tree, but never anything of another file system that could not be unmounted. */
 function removeTree(dir) {
   if (mountsBelow(dir).length > 0) return;
-  if (lstatSync(dir, { throwIfNoEntry: false }) !== undefined) rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
+  if (lstatSync(dir, { throwIfNoEntry: false }) !== undefined)
+    rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
 }

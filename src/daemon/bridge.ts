@@ -70,7 +70,20 @@ export function buildBridge(parts: BridgeParts): Bridge {
     revision: '',
   });
   const network = plugins.all('network').get('cni');
-  const rest = { namespaces, containers, images, content, snapshots, leases, events, diffs, tasks, pulls, pushes, introspection };
+  const rest = {
+    namespaces,
+    containers,
+    images,
+    content,
+    snapshots,
+    leases,
+    events,
+    diffs,
+    tasks,
+    pulls,
+    pushes,
+    introspection,
+  };
   const engine = new Engine({
     ...rest,
     ledger,

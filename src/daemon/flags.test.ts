@@ -3,7 +3,19 @@ import { test } from 'node:test';
 import { parseCommandLine } from './flags.ts';
 
 test('flags become overrides', () => {
-  const line = parseCommandLine(['--config', 'a.toml', '--root=/r', '--state', '/s', '-a', '/x', '--docker-address', '/d', '-l', 'warning']);
+  const line = parseCommandLine([
+    '--config',
+    'a.toml',
+    '--root=/r',
+    '--state',
+    '/s',
+    '-a',
+    '/x',
+    '--docker-address',
+    '/d',
+    '-l',
+    'warning',
+  ]);
   assert.deepEqual(line, {
     command: 'serve',
     config: 'a.toml',

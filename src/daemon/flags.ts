@@ -80,5 +80,8 @@ function commandOf(words: readonly string[]): CommandLine['command'] {
 function logLevel(word: string): LogLevel {
   const level = logLevels.find((one) => one === word || (one === 'warn' && word === 'warning'));
   if (level !== undefined) return level;
-  throw new HakoError('invalid-argument', `--log-level ${JSON.stringify(word)}: must be one of ${logLevels.join(', ')}`);
+  throw new HakoError(
+    'invalid-argument',
+    `--log-level ${JSON.stringify(word)}: must be one of ${logLevels.join(', ')}`,
+  );
 }

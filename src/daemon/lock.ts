@@ -11,7 +11,10 @@ import { tryFlock } from '#sys/flock.ts';
 export function lockDirectories(config: { readonly root: string; readonly state: string }): Disposable {
   const stack = new DisposableStack();
   try {
-    for (const [what, directory] of [['root', config.root], ['state', config.state]] as const) {
+    for (const [what, directory] of [
+      ['root', config.root],
+      ['state', config.state],
+    ] as const) {
       stack.use(lockDirectory(what, directory));
     }
     return stack.move();

@@ -41,7 +41,11 @@ const standardError = {
 const containerdLevel = (level: LogLevel): string => (level === 'warn' ? 'warning' : level);
 
 function jsonLine(level: LogLevel, message: string, fields: Fields): string {
-  const entry: Record<string, unknown> = { time: new Date().toISOString(), level: containerdLevel(level), msg: message };
+  const entry: Record<string, unknown> = {
+    time: new Date().toISOString(),
+    level: containerdLevel(level),
+    msg: message,
+  };
   for (const [key, value] of Object.entries(fields)) entry[key in entry ? `fields.${key}` : key] = plain(value);
   return `${JSON.stringify(entry)}\n`;
 }
@@ -67,7 +71,6 @@ function colouredLine(level: LogLevel, message: string, fields: Fields): string 
 
 const clock = (): string => new Date().toISOString().slice(11, 23);
 
-// eslint-disable-next-line no-control-regex -- control characters are just what must not reach a terminal
 const control = /[\x00-\x08\x0a-\x1f\x7f-\x9f]/g;
 const oneLine = (text: string): string =>
   text.replace(control, (c) => (c === '\n' ? '\\n' : `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`));

@@ -7,13 +7,19 @@ import { plugin, startPlugins, type PluginOptions } from './plugins.ts';
 
 const registry = {} as Registry;
 
-function make(id: string, start: Plugin<'registry', unknown>['start'] = async () => registry, parseConfig: (raw: unknown) => unknown = (raw) => raw) {
+function make(
+  id: string,
+  start: Plugin<'registry', unknown>['start'] = async () => registry,
+  parseConfig: (raw: unknown) => unknown = (raw) => raw,
+) {
   return plugin<'registry', unknown>({ kind: 'registry', id, parseConfig, start });
 }
 
 function options(more: Partial<PluginOptions> = {}): PluginOptions & { lines: string[] } {
   const lines: string[] = [];
-  const logger: Logger = { log: (level, message, fields) => lines.push(`${level} ${message} ${JSON.stringify(fields ?? {})}`) };
+  const logger: Logger = {
+    log: (level, message, fields) => lines.push(`${level} ${message} ${JSON.stringify(fields ?? {})}`),
+  };
   return {
     disabled: [],
     required: [],
@@ -71,7 +77,10 @@ test('a required plugin that does not start, or cannot exist, stops the daemon w
 });
 
 test('names that mean nothing are warned about', async () => {
-  const given = options({ disabled: ['io.hakobune.registry.v1.b'], configuration: { 'io.containerd.grpc.v1.cri': {} } });
+  const given = options({
+    disabled: ['io.hakobune.registry.v1.b'],
+    configuration: { 'io.containerd.grpc.v1.cri': {} },
+  });
   await startPlugins([make('a')], given);
   assert.equal(given.lines.filter((line) => line.startsWith('warn')).length, 2);
 });

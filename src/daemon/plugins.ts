@@ -73,7 +73,9 @@ export async function startPlugins(plugins: Plugins, options: PluginOptions): Pr
   const statuses: PluginStatus[] = [];
   for (const one of plugins) {
     const uri = uriOf(one);
-    const outcome = options.disabled.includes(uri) ? { skip: 'disabled in the configuration' } : await start(one, options);
+    const outcome = options.disabled.includes(uri)
+      ? { skip: 'disabled in the configuration' }
+      : await start(one, options);
     const reason = 'skip' in outcome ? outcome.skip : 'error' in outcome ? outcome.error : undefined;
     if (reason !== undefined && options.required.includes(uri)) {
       throw new HakoError('failed-precondition', `required plugin "${uri}" did not start: ${reason}`);
@@ -141,7 +143,8 @@ function checkNames(plugins: Plugins, options: PluginOptions): void {
     return near === undefined ? '' : `: did you mean "${near}"?`;
   };
   for (const name of options.required) {
-    if (!known.has(name)) throw new HakoError('failed-precondition', `required plugin "${name}" is not known${hint(name)}`);
+    if (!known.has(name))
+      throw new HakoError('failed-precondition', `required plugin "${name}" is not known${hint(name)}`);
   }
   const named: [string, readonly string[]][] = [
     ['disabled_plugins', options.disabled],

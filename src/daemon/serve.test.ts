@@ -28,7 +28,9 @@ class Daemon {
     };
     this.child.stdout!.on('data', keep);
     this.child.stderr!.on('data', keep);
-    this.gone = new Promise((resolve) => this.child.once('close', (code, signal) => resolve(code ?? signal ?? 'unknown')));
+    this.gone = new Promise((resolve) =>
+      this.child.once('close', (code, signal) => resolve(code ?? signal ?? 'unknown')),
+    );
     t.after(async () => {
       this.child.kill('SIGKILL');
       await this.gone;
@@ -37,7 +39,10 @@ class Daemon {
 
   async says(what: string): Promise<void> {
     while (!this.output.includes(what)) {
-      const ended = await Promise.race([this.gone, new Promise<undefined>((resolve) => setTimeout(resolve, 10, undefined))]);
+      const ended = await Promise.race([
+        this.gone,
+        new Promise<undefined>((resolve) => setTimeout(resolve, 10, undefined)),
+      ]);
       if (ended !== undefined && !this.output.includes(what)) assert.fail(`it ended with ${ended}: ${this.output}`);
     }
   }
@@ -68,7 +73,11 @@ test('a second daemon on the same root is refused with the pid of the first, a t
   const [where, elsewhere] = [directories(t), directories(t)];
   const first = new Daemon(t, where, simple);
   await first.says('hakod is serving');
-  for (const args of [where, [...where.slice(0, 2), ...elsewhere.slice(2)], [...elsewhere.slice(0, 2), ...where.slice(2)]]) {
+  for (const args of [
+    where,
+    [...where.slice(0, 2), ...elsewhere.slice(2)],
+    [...elsewhere.slice(0, 2), ...where.slice(2)],
+  ]) {
     const second = new Daemon(t, args, simple);
     assert.equal(await second.gone, 1);
     assert.match(second.output, new RegExp(`another hakod \\(pid ${first.child.pid}\\) is using it`));
@@ -81,7 +90,11 @@ test('a second daemon on the same root is refused with the pid of the first, a t
 });
 
 test('a second signal ends a daemon that hangs while it stops', async (t) => {
-  const daemon = new Daemon(t, directories(t), `async () => ({ close: () => { say('closing'); return new Promise((r) => setTimeout(r, 60000)); } })`);
+  const daemon = new Daemon(
+    t,
+    directories(t),
+    `async () => ({ close: () => { say('closing'); return new Promise((r) => setTimeout(r, 60000)); } })`,
+  );
   await daemon.says('hakod is serving');
   daemon.child.kill('SIGTERM');
   await daemon.says('closing');
@@ -104,13 +117,21 @@ test('a signal while the house is being built closes what was built', async (t) 
 });
 
 test('a house that cannot be built ends the daemon with 1 and one line', async (t) => {
-  const daemon = new Daemon(t, directories(t), `async () => { throw new HakoError('failed-precondition', 'the keel is cracked'); }`);
+  const daemon = new Daemon(
+    t,
+    directories(t),
+    `async () => { throw new HakoError('failed-precondition', 'the keel is cracked'); }`,
+  );
   assert.equal(await daemon.gone, 1);
   assert.match(daemon.output.trim().split('\n').at(-1)!, /^\{.*"level":"fatal","msg":"the keel is cracked"\}$/);
 });
 
 test('an error that nobody caught is logged and ends the daemon with 1', async (t) => {
-  const daemon = new Daemon(t, directories(t), `async () => { setTimeout(() => { throw new Error('overboard'); }, 10); return { close: async () => {} }; }`);
+  const daemon = new Daemon(
+    t,
+    directories(t),
+    `async () => { setTimeout(() => { throw new Error('overboard'); }, 10); return { close: async () => {} }; }`,
+  );
   assert.equal(await daemon.gone, 1);
   assert.match(daemon.output, /"level":"fatal","msg":"uncaught error: overboard"/);
 });
@@ -133,9 +154,14 @@ test('systemd is told when the daemon is ready and when it stops', async (t) => 
     const length = Number(recv(fd, buffer, buffer.length, 0));
     return length < 0 ? '' : buffer.toString('utf8', 0, length);
   };
-  const daemon = new Daemon(t, where, simple.replace('async ({ signal }) => {', "async ({ signal }) => { say('socket=' + process.env.NOTIFY_SOCKET);"), {
-    NOTIFY_SOCKET: path,
-  });
+  const daemon = new Daemon(
+    t,
+    where,
+    simple.replace('async ({ signal }) => {', "async ({ signal }) => { say('socket=' + process.env.NOTIFY_SOCKET);"),
+    {
+      NOTIFY_SOCKET: path,
+    },
+  );
   await daemon.says('hakod is serving');
   // The line comes just before the message.
   let ready = next();

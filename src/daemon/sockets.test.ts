@@ -42,20 +42,29 @@ test('a socket that a dead process left is replaced', async (t) => {
 test('a socket that someone answers at is refused, and goes on answering', async (t) => {
   const path = join(directory(t), 'x.sock');
   const first = await listen(t, path);
-  await assert.rejects(openSocket(path, owner, (at) => listen(t, at)), { code: 'failed-precondition', message: /another process is listening/ });
+  await assert.rejects(
+    openSocket(path, owner, (at) => listen(t, at)),
+    { code: 'failed-precondition', message: /another process is listening/ },
+  );
   assert.ok(first.listening && statSync(path).isSocket());
 });
 
 test('a file in the place of a socket is refused and kept', async (t) => {
   const path = join(directory(t), 'x.sock');
   writeFileSync(path, 'precious');
-  await assert.rejects(openSocket(path, owner, (at) => listen(t, at)), { code: 'failed-precondition', message: /no socket/ });
+  await assert.rejects(
+    openSocket(path, owner, (at) => listen(t, at)),
+    { code: 'failed-precondition', message: /no socket/ },
+  );
   assert.equal(statSync(path).size, 8);
 });
 
 test('a path that is too long is refused in words', async (t) => {
   const path = join(directory(t), 'x'.repeat(120));
-  await assert.rejects(openSocket(path, owner, (at) => listen(t, at)), { code: 'invalid-argument', message: /longer than 107 bytes/ });
+  await assert.rejects(
+    openSocket(path, owner, (at) => listen(t, at)),
+    { code: 'invalid-argument', message: /longer than 107 bytes/ },
+  );
 });
 
 test('a group is found by its name, and a missing one names the remedy', (t) => {

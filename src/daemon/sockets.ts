@@ -14,9 +14,14 @@ export interface SocketOwner {
  * `server.listen` does). What a dead daemon left there is removed; a socket that someone answers at, or anything that is
  * no socket, is refused with failed-precondition. The socket is never open to others than its owner and group.
  */
-export async function openSocket<T>(path: string, owner: SocketOwner, listen: (path: string) => Promise<T>): Promise<T> {
+export async function openSocket<T>(
+  path: string,
+  owner: SocketOwner,
+  listen: (path: string) => Promise<T>,
+): Promise<T> {
   // sockaddr_un holds 108 bytes with the closing zero; Node would cut a longer one or fail without a reason.
-  if (Buffer.byteLength(path) > 107) throw new HakoError('invalid-argument', `socket "${path}": the path is longer than 107 bytes`);
+  if (Buffer.byteLength(path) > 107)
+    throw new HakoError('invalid-argument', `socket "${path}": the path is longer than 107 bytes`);
   const directory = dirname(path);
   mkdirSync(directory, { recursive: true, mode: 0o711 });
   // Two daemons that share nothing but this directory could both see the same stale socket; one of them goes first.
@@ -51,9 +56,13 @@ async function lockSoon(directory: string): Promise<Disposable> {
 async function removeStale(path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
-  if (!found.isSocket()) throw new HakoError('failed-precondition', `socket "${path}": something that is no socket is in its place`);
+  if (!found.isSocket())
+    throw new HakoError('failed-precondition', `socket "${path}": something that is no socket is in its place`);
   if (await answers(path)) {
-    throw new HakoError('failed-precondition', `socket "${path}": another process is listening there: give another --address or --docker-address`);
+    throw new HakoError(
+      'failed-precondition',
+      `socket "${path}": another process is listening there: give another --address or --docker-address`,
+    );
   }
   unlinkSync(path);
 }
@@ -80,5 +89,8 @@ export function groupId(name: string, file = '/etc/group'): number {
     const [group, , id] = line.split(':');
     if (group === name && id !== undefined && /^\d+$/.test(id)) return Number(id);
   }
-  throw new HakoError('invalid-argument', `group "${name}": not in ${file}: make it with groupadd or change [docker] group`);
+  throw new HakoError(
+    'invalid-argument',
+    `group "${name}": not in ${file}: make it with groupadd or change [docker] group`,
+  );
 }

@@ -3,7 +3,9 @@ import { HakoError } from '#base/errors.ts';
 import { check, libc } from './libc.ts';
 
 const socket = libc('int socket(int domain, int type, int protocol)');
-const sendto = libc('long sendto(int fd, const void *data, size_t length, int flags, const void *to, unsigned int size)');
+const sendto = libc(
+  'long sendto(int fd, const void *data, size_t length, int flags, const void *to, unsigned int size)',
+);
 
 const AF_UNIX = 1;
 const SOCK_DGRAM = 2;

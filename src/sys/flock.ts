@@ -33,8 +33,8 @@ function openLockable(path: string): number {
   try {
     return openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EISDIR') return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    if ((error as NodeJS.ErrnoException).code === 'EISDIR')
+      return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
     throw error;
   }
 }
-

@@ -24,13 +24,16 @@ export async function openHarbour(undo: AsyncDisposableStack, options: { config?
   const daemon = await startDaemon({ dir, ...options });
   undo.defer(async () => {
     const left = await daemon.end();
-    if (left.length > 0) throw new Error(`left behind in ${dir}:\n${left.join('\n')}\nthe daemon's log:\n${lastLines(daemon.log())}`);
+    if (left.length > 0)
+      throw new Error(`left behind in ${dir}:\n${left.join('\n')}\nthe daemon's log:\n${lastLines(daemon.log())}`);
   });
   return { daemon, guests: new Guests(daemon) };
 }
 
 /** A registry with `busybox:latest` in it, until `undo`. */
-export async function openRegistry(undo: AsyncDisposableStack): Promise<RunningRegistry & { readonly busybox: string }> {
+export async function openRegistry(
+  undo: AsyncDisposableStack,
+): Promise<RunningRegistry & { readonly busybox: string }> {
   const registry = await startRegistry();
   undo.defer(() => registry.stop());
   await pushImage(registry.url, 'busybox', 'latest', busyboxImage());

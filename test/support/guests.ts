@@ -66,7 +66,11 @@ export class Guests {
     const { command, env } = this.#command(guest);
     const line = `stty cols 80 rows 24; exec ${[...command, ...args].map(quote).join(' ')}`;
     // script(1) gives its child a terminal, and passes on its exit code with -e.
-    return begin(['script', '-qefc', line, '/dev/null'], { ...options, keepInput: true, env: { ...env, ...options?.env, SHELL: '/bin/sh' } });
+    return begin(['script', '-qefc', line, '/dev/null'], {
+      ...options,
+      keepInput: true,
+      env: { ...env, ...options?.env, SHELL: '/bin/sh' },
+    });
   }
 
   #command(guest: Guest): { command: string[]; env: Record<string, string> } {
@@ -77,7 +81,10 @@ export class Guests {
         return { command: [which('ctr') ?? 'ctr', '--address', address], env: { CONTAINERD_NAMESPACE: '' } };
       case 'docker':
         // A configuration of its own, or the host user's contexts and credentials would speak along.
-        return { command: [which('docker') ?? 'docker', '--config', join(dir, 'docker-config'), '-H', host], env: { DOCKER_HOST: '' } };
+        return {
+          command: [which('docker') ?? 'docker', '--config', join(dir, 'docker-config'), '-H', host],
+          env: { DOCKER_HOST: '' },
+        };
       case 'hako':
         return { command: [join(house, 'bin/hako')], env: { HAKO_HOST: host } };
       case 'hakoctl':
@@ -120,7 +127,10 @@ function begin([program, ...args]: string[], options: GuestOptions): Running {
     const found = (): boolean => (typeof text === 'string' ? written.includes(text) : text.test(written));
     for (let ended = false; !found();) {
       if (ended) throw new Error(`"${program} ${args.join(' ')}" ended without saying ${String(text)}:\n${written}`);
-      ended = await Promise.race([outcome.then(() => true), new Promise<false>((resolve) => setTimeout(resolve, 10, false))]);
+      ended = await Promise.race([
+        outcome.then(() => true),
+        new Promise<false>((resolve) => setTimeout(resolve, 10, false)),
+      ]);
     }
   };
   return { child, outcome, written: () => written, says };

@@ -48,6 +48,7 @@ function noOverlayfs(): string | false {
  */
 export function noContainers(...guests: readonly string[]): string | false {
   if (process.getuid?.() !== 0) return 'needs root';
-  for (const program of ['runc', ...guests]) if (which(program) === undefined) return `the program "${program}" is missing`;
+  for (const program of ['runc', ...guests])
+    if (which(program) === undefined) return `the program "${program}" is missing`;
   return noBusybox() || noRegistry() || noOverlayfs();
 }

@@ -101,7 +101,8 @@ function checkLeaf(field: LeafField, value: unknown, at: Place): unknown {
       return value;
     case 'duration': {
       const milliseconds = typeof value === 'string' ? parseDuration(value) : undefined;
-      if (milliseconds === undefined || milliseconds < 0) throw wrong(at, value, 'a time span such as "500ms" or "1m30s"');
+      if (milliseconds === undefined || milliseconds < 0)
+        throw wrong(at, value, 'a time span such as "500ms" or "1m30s"');
       return milliseconds;
     }
   }
@@ -121,7 +122,9 @@ function unknownKey(table: TableField, key: string, at: Place, whole: TableField
   if (sibling !== undefined) {
     return `${at.file}: unknown key ${keyPath(at.path)} is ignored: did you mean "${sibling}"?`;
   }
-  const elsewhere = Object.entries(whole.fields).find(([, field]) => field.kind === 'table' && Object.hasOwn(field.fields, key));
+  const elsewhere = Object.entries(whole.fields).find(
+    ([, field]) => field.kind === 'table' && Object.hasOwn(field.fields, key),
+  );
   const hint = elsewhere === undefined ? '' : `: it belongs to [${elsewhere[0]}]`;
   return `${at.file}: unknown key ${keyPath(at.path)} is ignored${hint}`;
 }

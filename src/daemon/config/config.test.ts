@@ -43,18 +43,30 @@ const refusals: Record<string, [text: string, message: RegExp]> = {
   'a number out of range': ['oom_score = 1001', /: oom_score is 1001: must be a whole number from -1000 to 1000$/],
   'an unknown choice': ['[debug]\nlevel = "loud"', /: debug\.level is "loud": must be one of "trace", "debug", /],
   'a choice that is to come': ['[shim]\ngroup = "pod"', /: shim\.group = "pod" is not implemented: use "daemon"$/],
-  'a wrong time span': ['[timeouts]\n"hakobune.timeout.shutdown" = "5"', /: timeouts\."hakobune\.timeout\.shutdown" is "5": must be a time span/],
-  'a list with something else in it': ['disabled_plugins = ["a", 1]', /: disabled_plugins is \["a",1\]: must be a list of texts/],
+  'a wrong time span': [
+    '[timeouts]\n"hakobune.timeout.shutdown" = "5"',
+    /: timeouts\."hakobune\.timeout\.shutdown" is "5": must be a time span/,
+  ],
+  'a list with something else in it': [
+    'disabled_plugins = ["a", 1]',
+    /: disabled_plugins is \["a",1\]: must be a list of texts/,
+  ],
   'a value where a table belongs': ['grpc = "x"', /: grpc is "x": must be a table$/],
   'a TCP address': ['[grpc]\ntcp_address = "127.0.0.1:1"', /: grpc\.tcp_address is not implemented: take it out$/],
-  'a wrong value in an entry': ['[proxy_plugins.x]\ntype = "disk"', /: proxy_plugins\.x\.type is "disk": must be one of "snapshot"/],
+  'a wrong value in an entry': [
+    '[proxy_plugins.x]\ntype = "disk"',
+    /: proxy_plugins\.x\.type is "disk": must be one of "snapshot"/,
+  ],
   'a syntax error': ['root = "/a"\nstate = \n', /a\.toml:2:\d+: /],
   'an import that is not there': ['imports = ["none.toml"]', /a\.toml: imports: .*none\.toml: no such file$/],
 };
 for (const [what, [text, message]] of Object.entries(refusals)) {
   test(`${what} is refused with file and key`, (t) => {
     const file = files(t, { 'a.toml': text });
-    assert.throws(() => loadConfig(file), (error: Error) => message.test(error.message) && error.name === 'HakoError');
+    assert.throws(
+      () => loadConfig(file),
+      (error: Error) => message.test(error.message) && error.name === 'HakoError',
+    );
   });
 }
 
@@ -83,7 +95,8 @@ test('keys that live in every object are unknown keys like others', (t) => {
 
 test('imports win key by key, and lists of plugins add up', (t) => {
   const file = files(t, {
-    'a.toml': 'imports = ["d/*.toml"]\nroot = "/a"\nstate = "/s"\ndisabled_plugins = ["x.y"]\n[plugins."p.q"]\none = 1\ntwo = 2\n',
+    'a.toml':
+      'imports = ["d/*.toml"]\nroot = "/a"\nstate = "/s"\ndisabled_plugins = ["x.y"]\n[plugins."p.q"]\none = 1\ntwo = 2\n',
     'd/1.toml': 'root = "/one"\ndisabled_plugins = ["x.z", "x.y"]\n[plugins."p.q"]\ntwo = 22\n',
     'd/2.toml': 'root = "/two"\n',
   });
@@ -108,7 +121,9 @@ test('imports in a circle are refused, the same file by two ways is not', (t) =>
 });
 
 test('the printed default reads back as the default, without a warning', (t) => {
-  const { config, warnings } = loadConfig(files(t, { 'a.toml': printConfig(schema, defaultConfig(), { comments: true }) }));
+  const { config, warnings } = loadConfig(
+    files(t, { 'a.toml': printConfig(schema, defaultConfig(), { comments: true }) }),
+  );
   assert.deepEqual(warnings, []);
   assert.deepEqual(config, defaultConfig());
 });

@@ -80,8 +80,18 @@ export type ValueOf<F> = F extends { kind: 'table'; fields: infer Fields }
 
 type Extra = Pick<TextField, 'status' | 'derived'>;
 
-export const text = (doc: string, value = '', extra: Extra = {}): TextField => ({ kind: 'text', doc, default: value, ...extra });
-export const path = (doc: string, value = '', extra: Extra = {}): PathField => ({ kind: 'path', doc, default: value, ...extra });
+export const text = (doc: string, value = '', extra: Extra = {}): TextField => ({
+  kind: 'text',
+  doc,
+  default: value,
+  ...extra,
+});
+export const path = (doc: string, value = '', extra: Extra = {}): PathField => ({
+  kind: 'path',
+  doc,
+  default: value,
+  ...extra,
+});
 export const flag = (doc: string, value: boolean, extra: Extra = {}): FlagField => ({
   kind: 'flag',
   doc,
@@ -111,5 +121,9 @@ export const table = <const Fields extends Readonly<Record<string, Field>>>(
   doc: string,
   fields: Fields,
 ): TableField<Fields> => ({ kind: 'table', doc, fields });
-export const entries = <const Of extends Field>(doc: string, of: Of): EntriesField<Of> => ({ kind: 'entries', doc, of });
+export const entries = <const Of extends Field>(doc: string, of: Of): EntriesField<Of> => ({
+  kind: 'entries',
+  doc,
+  of,
+});
 export const free = (doc: string): FreeField => ({ kind: 'free', doc });

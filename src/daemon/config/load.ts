@@ -129,7 +129,10 @@ function withDefaults(table: TableField, values: RawTable): RawTable {
 
 const entriesWithDefaults = (of: Field, values: RawTable): RawTable =>
   Object.fromEntries(
-    Object.entries(values).map(([key, value]) => [key, of.kind === 'table' ? withDefaults(of, value as RawTable) : value]),
+    Object.entries(values).map(([key, value]) => [
+      key,
+      of.kind === 'table' ? withDefaults(of, value as RawTable) : value,
+    ]),
   );
 
 /** Sockets follow the state directory unless they are named. */
@@ -144,7 +147,8 @@ function derive(config: Config): Config {
 
 function flagValues(overrides: Overrides): RawTable {
   const given = (key: string, value: string | undefined): RawTable => (value === undefined ? {} : { [key]: value });
-  const where = (key: string, value: string | undefined): RawTable => given(key, value === undefined ? value : resolve(value));
+  const where = (key: string, value: string | undefined): RawTable =>
+    given(key, value === undefined ? value : resolve(value));
   return {
     ...where('root', overrides.root),
     ...where('state', overrides.state),

@@ -9,12 +9,19 @@ import type { Field, LeafField, TableField } from './fields.ts';
  */
 export function printConfig(schema: TableField, values: RawTable, options: { comments: boolean }): string {
   const lines: string[] = [];
-  if (options.comments) lines.push(`# ${schema.doc}`, '# Every key is shown with its default; take out what you do not change.', '');
+  if (options.comments)
+    lines.push(`# ${schema.doc}`, '# Every key is shown with its default; take out what you do not change.', '');
   printTable(schema, values, [], options.comments, lines);
   return `${lines.join('\n').trimEnd()}\n`;
 }
 
-function printTable(table: TableField, values: RawTable, path: readonly string[], comments: boolean, lines: string[]): void {
+function printTable(
+  table: TableField,
+  values: RawTable,
+  path: readonly string[],
+  comments: boolean,
+  lines: string[],
+): void {
   const fields = Object.entries(table.fields);
   // TOML counts every key after a header as that header's, so the plain ones come first.
   for (const [key, field] of fields) {
@@ -71,7 +78,8 @@ function printLeaf(key: string, field: LeafField, value: unknown, comments: bool
     lines.push(line);
     return;
   }
-  const more = field.status === 'no-effect' ? ' Has no effect yet.' : field.status === 'refused' ? ' Not implemented.' : '';
+  const more =
+    field.status === 'no-effect' ? ' Has no effect yet.' : field.status === 'refused' ? ' Not implemented.' : '';
   const byDefault = field.derived === undefined ? '' : ` By default ${field.derived}.`;
   lines.push(`# ${field.doc}${byDefault}${allowed(field)}${more}`);
   lines.push(field.derived === undefined ? line : `# ${line}`);

@@ -13,15 +13,17 @@ export const schema = table('Configuration of hakod.', {
   version: integer('Version of this file: 2 or 3, as containerd counts them.', 3, { min: 2, max: 3 }),
   root: path('Where images, snapshots and the ledger are kept. Survives reboots.', '/var/lib/hakobune'),
   state: path('Where sockets, bundles and shims live. Lost at reboot.', '/run/hakobune'),
-  temp: path('Where large temporary files go; empty means the system\'s own place.', '', noEffect),
+  temp: path("Where large temporary files go; empty means the system's own place.", '', noEffect),
   oom_score: integer('How readily the kernel kills the daemon when memory runs out (oom_score_adj).', 0, {
     min: -1000,
     max: 1000,
   }),
-  imports: list('More files to read, relative to this one. `*` and `?` work. Their values win over those of this file.'),
+  imports: list(
+    'More files to read, relative to this one. `*` and `?` work. Their values win over those of this file.',
+  ),
   disabled_plugins: list('Plugins that are not to be started, such as "io.containerd.snapshotter.v1.native".'),
   required_plugins: list('Plugins without which the daemon refuses to start.'),
-  grpc: table('The socket of containerd\'s API and of CRI.', {
+  grpc: table("The socket of containerd's API and of CRI.", {
     address: path('The unix socket.', '', { derived: '<state>/hakobune.sock' }),
     uid,
     gid,
@@ -33,12 +35,12 @@ export const schema = table('Configuration of hakod.', {
     tcp_tls_key: text('Key of that certificate.', '', refused),
     tcp_tls_common_name: text('Common name that a client certificate must bear.', '', refused),
   }),
-  ttrpc: table('The socket of containerd\'s ttrpc API.', {
+  ttrpc: table("The socket of containerd's ttrpc API.", {
     address: path('The unix socket.', '', noEffect),
     uid: integer('Owner of the socket.', 0, id, noEffect),
     gid: integer('Group of the socket.', 0, id, noEffect),
   }),
-  docker: table('The socket of Docker\'s Engine API. A section of our own.', {
+  docker: table("The socket of Docker's Engine API. A section of our own.", {
     address: path('The unix socket.', '', { derived: '<state>/docker.sock' }),
     uid,
     gid,
@@ -55,7 +57,7 @@ export const schema = table('Configuration of hakod.', {
     address: text('The TCP address that serves them.', '', noEffect),
     grpc_histogram: flag('Whether the times of gRPC calls are kept as histograms.', false, noEffect),
   }),
-  cgroup: table('The daemon\'s own cgroup.', {
+  cgroup: table("The daemon's own cgroup.", {
     path: text('The cgroup to move into.', '', noEffect),
   }),
   shim: table('The processes that keep containers. A section of our own.', {
@@ -67,7 +69,7 @@ export const schema = table('Configuration of hakod.', {
     'io.containerd.timeout.shim.shutdown': duration('For a shim to end.', 3000, noEffect),
     'io.containerd.timeout.task.state': duration('For a shim to tell the state of a task.', 2000, noEffect),
     'io.containerd.timeout.metrics.shimstats': duration('For a shim to tell its statistics.', 2000, noEffect),
-    'io.containerd.timeout.bolt.open': duration('For containerd\'s database, which is not used here.', 0, noEffect),
+    'io.containerd.timeout.bolt.open': duration("For containerd's database, which is not used here.", 0, noEffect),
     'io.containerd.timeout.cri.defercleanup': duration('For a failed CRI request to be undone.', 60_000, noEffect),
     'hakobune.timeout.shutdown': duration('For running requests to end when the daemon stops.', 10_000),
   }),
