@@ -105,7 +105,7 @@ const quiet = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL
 
 /** Fetches the package lists, but only where apt does not know a package. */
 async function refreshLists(names, say) {
-  const known = await run('apt-cache', ['--no-generate', 'policy', ...names], quiet);
+  const known = await run('apt-cache', ['policy', ...names], quiet);
   const candidates = known.stdout.match(/^ {2}Candidate: (?!\(none\))/gm)?.length ?? 0;
   if (candidates < names.length) await updateLists(say);
 }
