@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import os from 'node:os';
 import { cleanupSignal, type Call } from '#base/call.ts';
 import { codeOf, HakoError, messageOf } from '#base/errors.ts';
 import { formatPlatform } from '#base/platforms.ts';
@@ -17,7 +18,7 @@ import { findImage, type FoundImage } from './image-model.ts';
 import { ociMount, planMounts, realizeMounts } from './mounts.ts';
 import { checkName, reserveGeneratedName, reserveName } from './names.ts';
 import { checkPorts } from './ports.ts';
-import { encodeRecord, recordKey, type DockerRecord } from './record.ts';
+import { encodeRecord, recordKey, recordOf, type DockerRecord } from './record.ts';
 import { resolve } from './resolve.ts';
 import { parseSignal } from './signals.ts';
 
@@ -39,7 +40,7 @@ export async function create(
   const warnings = checkHostConfig(hostConfig);
   const found = await findImage(house, given, wanted.Image, textOf(request, 'Platform'));
   const id = randomBytes(32).toString('hex');
-  const config = completeConfig(mergeImage(wanted, found.model.config.config ?? {}), id, hostConfig);
+  const config = completeConfig(house, given, mergeImage(wanted, found.model.config.config ?? {}), id, hostConfig);
   commandOf(config);
   if (config.StopSignal !== undefined) parseSignal(config.StopSignal);
   checkPorts(hostConfig, config);
@@ -118,10 +119,15 @@ async function build(house: EngineHouse, call: Call, draft: Draft, undo: AsyncDi
 
 export const encodeSpec = (spec: OciSpec): Uint8Array => Buffer.from(JSON.stringify(spec));
 
-/** Docker's own values for what nobody gave. */
-function completeConfig(config: ContainerConfig, id: string, hostConfig: Json): ContainerConfig {
-  const shared = networkModeOf(hostConfig).kind === 'host' && textOf(hostConfig, 'UTSMode') === 'host';
-  return { ...config, Hostname: config.Hostname === '' && !shared ? id.slice(0, 12) : config.Hostname };
+/** Docker's own values for what nobody gave. Who shares a network shares the name it is known by there. */
+function completeConfig(house: EngineHouse, call: Call, config: ContainerConfig, id: string, hostConfig: Json): ContainerConfig {
+  const mode = networkModeOf(hostConfig);
+  if (mode.kind === 'container') {
+    const other = recordOf(resolve(house, call, mode.ref));
+    return { ...config, Hostname: other?.config.Hostname ?? id.slice(0, 12), Domainname: other?.config.Domainname ?? '' };
+  }
+  if (config.Hostname !== '') return config;
+  return { ...config, Hostname: mode.kind === 'host' ? os.hostname() : id.slice(0, 12) };
 }
 
 /** Labels that are too long for containerd's clients stay in the record, where Docker's find them. */

@@ -54,6 +54,16 @@ export async function writeFiles(
   return files;
 }
 
+/** Gives a container the files of the one whose network it shares. Those of another door's container are its own affair. */
+export async function copyFiles(house: EngineHouse, container: { readonly id: string; readonly namespace: string }, from: string): Promise<void> {
+  const mine = filesOf(house, container.namespace, container.id);
+  const theirs = filesOf(house, container.namespace, from);
+  for (const name of ['hostname', 'hosts', 'resolvConf'] as const) {
+    const text = await readFile(theirs[name], 'utf8').catch(() => undefined);
+    if (text !== undefined) await replace(mine[name], text);
+  }
+}
+
 export const removeFiles = (house: EngineHouse, namespace: string, id: string): Promise<void> =>
   rm(filesOf(house, namespace, id).directory, { recursive: true, force: true });
 

@@ -2,6 +2,7 @@ import type { Call } from '#base/call.ts';
 import { codeOf, HakoError, invalid } from '#base/errors.ts';
 import { formatReference, normalizeReference, parseReference } from '#base/reference.ts';
 import type { Image } from '#core/images.ts';
+import { sourcesOf } from '../pull-manifest.ts';
 import type { EngineObject } from './engine.ts';
 import { keyedFilter, matchesLabels, type Filters } from './filters.ts';
 import type { EngineHouse } from './house.ts';
@@ -59,8 +60,14 @@ function tagsOf(names: readonly Image[]): string[] {
   return names.filter(({ name }) => !name.includes('@')).map(({ name }) => familiarOr(name));
 }
 
-function digestsOf(names: readonly Image[]): string[] {
-  const digests = names.map(({ name, target }) => familiarOr(`${repositoryOf(name)}@${target.digest}`));
+/** Only of repositories the image came from: the label says which, and a mere tag adds none. */
+function digestsOf(house: EngineHouse, call: Call, names: readonly Image[]): string[] {
+  const digests = names.flatMap(({ name, target }) => {
+    const repository = repositoryOf(name);
+    const [domain = '', ...path] = repository.split('/');
+    const labels = house.content.find(call, target.digest)?.labels ?? {};
+    return sourcesOf(domain, labels).includes(path.join('/')) ? [familiarOr(`${repository}@${target.digest}`)] : [];
+  });
   return [...new Set(digests)];
 }
 
@@ -93,7 +100,7 @@ export async function images(house: EngineHouse, call: Call, options: { all: boo
       Id: group.model.id,
       Labels: group.model.config.config?.Labels ?? null,
       ParentId: '',
-      RepoDigests: digestsOf(group.names),
+      RepoDigests: digestsOf(house, call, group.names),
       RepoTags: tagsOf(group.names),
       SharedSize: -1,
       Size: await sizeOf(house, call, group.model),
@@ -131,7 +138,7 @@ export async function imageInspect(house: EngineHouse, call: Call, ref: string):
   return {
     Id: model.id,
     RepoTags: tagsOf(names),
-    RepoDigests: digestsOf(names),
+    RepoDigests: digestsOf(house, call, names),
     Parent: '',
     Comment: config.history?.at(-1)?.comment ?? '',
     Created: config.created ?? '',

@@ -5,7 +5,7 @@ import type { NetworkStatus } from '#core/network.ts';
 import type { OciSpec } from '../spec/types.ts';
 import { networkModeOf } from './config.ts';
 import { objectOf, textOf } from './fields.ts';
-import { writeFiles } from './files.ts';
+import { copyFiles, writeFiles } from './files.ts';
 import { ownCall, type EngineHouse } from './house.ts';
 import { wantedPorts } from './ports.ts';
 import { recordOf, type DockerRecord } from './record.ts';
@@ -22,7 +22,7 @@ export async function connect(house: EngineHouse, container: Container, spec: Ui
   const named = { id: container.id, namespace };
   const mode = networkModeOf(record.hostConfig);
   if (mode.kind === 'container') {
-    await writeFiles(house, named, record, []);
+    await copyFiles(house, named, resolve(house, ownCall(house, namespace), mode.ref).id);
     return withNetns(spec, netnsOfContainer(house, ownCall(house, namespace), mode.ref));
   }
   if (mode.kind !== 'network') {

@@ -48,7 +48,8 @@ async function waitFor(house: EngineHouse, call: Call, id: string, condition: Wa
     if (event.kind === 'created') watch();
     // A container that does not start never runs: whoever waited for its end would wait for ever.
     if (event.kind === 'failed') {
-      last = ended(event.exitCode, event.error);
+      // Why is told by the answer to the start; twice would be once too often.
+      last = ended(event.exitCode);
       if (condition === 'next-exit') meet(last);
     }
     if (event.kind === 'removed') meet(last ?? ended(0));

@@ -166,7 +166,8 @@ function mountsOf(parts: SpecParts, privileged: boolean): OciMount[] {
   const ours = defaultMounts(shm).flatMap((mount): OciMount[] => {
     const { destination } = mount;
     if (taken.has(destination)) return [];
-    if (textOf(hostConfig, 'IpcMode') === 'host' && (destination === '/dev/shm' || destination === '/dev/mqueue')) {
+    // Mounted in the host's IPC namespace, /dev/mqueue shows the host's queues by itself.
+    if (textOf(hostConfig, 'IpcMode') === 'host' && destination === '/dev/shm') {
       return [{ destination, type: 'bind', source: destination, options: ['rbind', 'rprivate'] }];
     }
     if (textOf(hostConfig, 'IpcMode') === 'none' && destination === '/dev/shm') return [];
