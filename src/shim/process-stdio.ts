@@ -37,13 +37,21 @@ export class ProcessStdio {
   #direct: number[] = [];
   #console: ConsoleSocket | undefined;
   #outputs: OutputPlan[] = [];
-  #input: { from: number; to: number } | undefined;
+  /** The process's side of its input, and whose writing goes there. The client's side is opened by `openInput`. */
+  #input: { readonly client: string | undefined; readonly to: number } | undefined;
+  #inputOpen = false;
+  #closeEarly = false;
   #terminal: { master: number; fifo: number } | undefined;
   #pumping = false;
 
   constructor(parts: StdioParts) {
     this.#parts = parts;
-    for (const file of [parts.request.stdin, parts.request.stdout, parts.request.stderr]) placeOf(file);
+  }
+
+  /** Throws when a client's stream is of no kind that we know, or not there. A client may take it away later. */
+  check(): void {
+    const { stdin, stdout, stderr } = this.#parts.request;
+    for (const stream of [stdin, stdout, stderr]) placeOf(stream);
   }
 
   /** Path for `--console-socket`, when the process has a terminal. */
@@ -54,6 +62,7 @@ export class ProcessStdio {
   /** Opens everything that the runtime is to be started with. */
   prepare(): ChildStdio {
     const { request, spooled, directory } = this.#parts;
+    this.check();
     if (request.terminal) {
       this.#console = new ConsoleSocket(directory);
       this.#openSpool('stdout', request.stdout);
@@ -71,7 +80,7 @@ export class ProcessStdio {
     this.#child(read);
     setNonblocking(write);
     this.#hold('stdin', write);
-    this.#input = { from: openInput(place.path), to: write };
+    this.#input = { client: place.path, to: write };
     return read;
   }
 
@@ -122,7 +131,7 @@ export class ProcessStdio {
       this.#console = undefined;
       this.#terminal = { master, fifo: openFd(`${prefix}stdout.fifo`, O_WRONLY | O_NONBLOCK) };
       const place = placeOf(request.stdin);
-      if (place.kind === 'fifo') this.#input = { from: openInput(place.path), to: duplicate(master) };
+      if (place.kind === 'fifo') this.#input = { client: place.path, to: duplicate(master) };
     }
     await Promise.allSettled([...this.#held.values()].map((held) => held.held));
     if (this.#outputs.length === 0 && this.#input === undefined) return;
@@ -133,9 +142,21 @@ export class ProcessStdio {
       outputs: this.#outputs,
       ...(log === undefined ? {} : { log }),
       ...(this.#terminal === undefined ? {} : { terminal: { ...this.#terminal, master: duplicate(this.#terminal.master) } }),
-      ...(this.#input === undefined ? {} : { input: this.#input }),
     };
     pump.add(plan);
+  }
+
+  /**
+   * Opens the client's side of the input. Not before the process is started: `ctr` can tell us of the end of its input
+   * only once its task is made, and it does not come to that end while nobody has opened the FIFO.
+   */
+  openInput(): void {
+    if (this.#input === undefined || this.#inputOpen || !this.#pumping) return;
+    const { client, to } = this.#input;
+    if (client === undefined) return;
+    this.#parts.pump.input(this.#parts.key, { from: openInput(client), to });
+    this.#inputOpen = true;
+    if (this.#closeEarly) void this.closeStdin();
   }
 
   /** Nothing came of it: closes and removes all. */
@@ -148,10 +169,7 @@ export class ProcessStdio {
     for (const [name, held] of this.#held) held.drop(!this.#pumping && name !== 'master');
     this.#held.clear();
     if (this.#pumping) this.#parts.pump.remove(this.#parts.key);
-    else if (this.#input !== undefined) {
-      closeFd(this.#input.from);
-      if (this.#terminal !== undefined) closeFd(this.#input.to);
-    }
+    if (this.#input !== undefined && !this.#inputOpen && (this.#pumping || this.#terminal !== undefined)) closeFd(this.#input.to);
     if (!this.#pumping && this.#terminal !== undefined) closeFd(this.#terminal.fifo);
     this.#release();
   }
@@ -179,7 +197,7 @@ export class ProcessStdio {
     if (master !== undefined) this.#terminal = { master, fifo: openFd(`${prefix}stdout.fifo`, O_WRONLY | O_NONBLOCK) };
     const to = master === undefined ? adopt('stdin') : duplicate(master);
     const stdin = placeOrNone(request.stdin);
-    if (to !== undefined && stdin.kind === 'fifo') this.#input = { from: openInput(stdin.path), to };
+    if (to !== undefined) this.#input = { client: stdin.kind === 'fifo' ? stdin.path : undefined, to };
   }
 
   /** Resolves when all output is in the spool, or shortly after when somebody else keeps the pipe. */
@@ -190,7 +208,16 @@ export class ProcessStdio {
   }
 
   async closeStdin(): Promise<void> {
-    if (this.#pumping && this.#terminal === undefined) await this.#parts.pump.closeInput(this.#parts.key);
+    if (this.#terminal !== undefined || this.#input === undefined) return;
+    if (this.#inputOpen) await this.#parts.pump.closeInput(this.#parts.key);
+    else if (this.#input.client !== undefined) this.#closeEarly = true;
+    else {
+      // Its client took the FIFO away while no shim served, so nobody can write any more.
+      closeFd(this.#input.to);
+      this.#input = undefined;
+      this.#held.get('stdin')?.drop(false);
+      this.#held.delete('stdin');
+    }
   }
 
   resize(size: { readonly width: number; readonly height: number }): void {
@@ -200,6 +227,8 @@ export class ProcessStdio {
   /** Ends all that is left. Clients are still given what they have not read. */
   remove(): void {
     if (this.#pumping) this.#parts.pump.remove(this.#parts.key);
+    if (this.#input !== undefined && !this.#inputOpen) closeFd(this.#input.to);
+    this.#input = undefined;
     // The sinks are let go when the pump has closed them: their ends are how clients know that this was all.
     for (const [name, held] of this.#held) if (!name.startsWith('sink-')) held.drop(false);
     this.#held.clear();

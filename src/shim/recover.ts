@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '#base/errors.ts';
@@ -62,6 +62,7 @@ async function recoverTask(parts: RecoverParts, bundle: string, used: Set<string
     parts.logger.log('warn', 'removing a task that was not finished', { bundle });
     return task.abandon();
   }
+  settleStarted(task);
   for (const process of task.processes()) {
     settleStarting(task, process);
     used.add(process.record.key);
@@ -70,11 +71,19 @@ async function recoverTask(parts: RecoverParts, bundle: string, used: Set<string
     if (neverBegan) continue;
     process.stdio.recover(parts.inherited);
     await process.stdio.begin();
+    if (status === 'running') process.stdio.openInput();
     if (status === 'stopped') parts.tasks.end(task, process, exit ?? { status: lost, at: Date.now() });
     else follow(parts, task, process);
   }
   parts.tasks.adopt(task);
   task.save();
+}
+
+/** A first process that was let run by a shim that died before it wrote so: what it waited for is gone. */
+function settleStarted(task: Task): void {
+  const { runtime, id, init } = task.record;
+  const directory = path.join(runtime.root, id);
+  if (init.status === 'created' && existsSync(directory) && !existsSync(path.join(directory, 'exec.fifo'))) init.status = 'running';
 }
 
 /** An exec whose start was cut short: the runtime has written a pid by now, or it never came to anything. */

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { HakoError, notFound } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
@@ -122,6 +122,7 @@ export class Task {
     this.save();
     mkdirSync(this.record.runtime.root, { recursive: true, mode: 0o711 });
     try {
+      await this.#clearWay();
       const stdio = init.stdio.prepare();
       const creating = this.#runtime.create({ stdio, ...consoleOf(init.stdio) });
       init.stdio.spawned();
@@ -141,6 +142,13 @@ export class Task {
     }
   }
 
+  /** A container of this name in our own state directory is what a crash has left: no task is known by it. */
+  async #clearWay(): Promise<void> {
+    const { root } = this.record.runtime;
+    const ours = root.startsWith(`${path.dirname(this.#parts.directory)}/`);
+    if (ours && existsSync(path.join(root, this.record.id))) await this.#runtime.delete(true);
+  }
+
   /** Removes whatever there is of a task that was never whole. */
   async abandon(): Promise<void> {
     this.record.phase = 'deleted';
@@ -153,6 +161,7 @@ export class Task {
   async start(): Promise<number> {
     const { record } = this.init;
     if (record.status !== 'created') throw new HakoError('failed-precondition', `task "${this.record.id}": cannot be started, it is ${record.status}`);
+    this.init.stdio.openInput();
     await this.#runtime.start(this.init.ended);
     // It may have ended meanwhile, and that is the later state.
     if (record.status === 'created') record.status = 'running';
@@ -168,6 +177,7 @@ export class Task {
     described.terminal = stdio.terminal;
     clampOomScore(described, `${this.record.id}/${execId}`, this.#parts.logger);
     const exec = this.#process(newProcessRecord(this.key, execId, stdio));
+    exec.stdio.check();
     writeFileSync(this.#execFile(execId, 'process.json'), JSON.stringify(described), { mode: 0o600 });
     this.execs.set(execId, exec);
     this.record.execs[execId] = exec.record;
@@ -194,6 +204,7 @@ export class Task {
         const pid = await starting;
         record.startTime = processStat(pid)?.startTime ?? 0;
         await exec.stdio.begin();
+        exec.stdio.openInput();
         // Last, since from here on its exit is taken for ours.
         record.pid = pid;
         record.status = 'running';

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Box, never } from '#core/suites/runtime-box.ts';
@@ -76,6 +77,16 @@ describe('kill -9 of the shim', () => {
     assert.equal(box.spooled('stdout'), 'ready\nlast words\n');
     assert.equal(await box.stdout?.all, 'ready\nlast words\n');
     assert.equal(await exec.stdout?.all, 'ready\nmore last words\n');
+  });
+
+  test('is survived by a container whose client took its FIFOs away', async () => {
+    await using box = await Box.run(house, sh('echo ready; cat; exit 6'), { stdin: true });
+    await box.stdout?.sees(/ready/);
+    for (const stream of [box.stdio.stdin, box.stdio.stdout, box.stdio.stderr]) rmSync(stream);
+    await replaceShim(house);
+    assert.equal((await house.runtime.state(box.ref, never)).status, 'running');
+    await house.runtime.closeStdin(box.ref, never);
+    assert.equal((await box.wait()).status, 6);
   });
 
   test('leaves a container that was not started startable', async () => {

@@ -1,6 +1,7 @@
 import { EPOLLIN, EPOLLOUT } from '#sys/epoll.ts';
 import { closeFd, pendingBytes } from '#sys/fd.ts';
 import { splice } from '#sys/splice.ts';
+import type { InputPlan } from './messages.ts';
 import type { Reactor } from './reactor.ts';
 
 /** Moves what a client writes into a process's standard input. A client that leaves is no end: only `finish` is. */
@@ -13,7 +14,7 @@ export class Input {
   #finishing: (() => void)[] | undefined;
   #closed = false;
 
-  constructor(reactor: Reactor, plan: { readonly from: number; readonly to: number }, onClosed: () => void) {
+  constructor(reactor: Reactor, plan: InputPlan, onClosed: () => void) {
     this.#reactor = reactor;
     this.#from = plan.from;
     this.#to = plan.to;

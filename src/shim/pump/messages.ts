@@ -22,11 +22,17 @@ export interface ProcessPlan {
   readonly outputs: readonly OutputPlan[];
   /** A terminal: what its master gives goes into `fifo`, which `outputs[0]` reads. */
   readonly terminal?: { readonly master: number; readonly fifo: number };
-  readonly input?: { readonly from: number; readonly to: number };
+}
+
+/** What a client writes, and where it goes. */
+export interface InputPlan {
+  readonly from: number;
+  readonly to: number;
 }
 
 export type ToPump =
   | { readonly type: 'add'; readonly plan: ProcessPlan }
+  | { readonly type: 'input'; readonly key: string; readonly input: InputPlan }
   | { readonly type: 'close-input'; readonly key: string; readonly ticket: number }
   | { readonly type: 'drain'; readonly key: string; readonly grace: number; readonly ticket: number }
   | { readonly type: 'remove'; readonly key: string }

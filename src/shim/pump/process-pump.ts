@@ -3,7 +3,7 @@ import { closeFd } from '#sys/fd.ts';
 import { OffsetFile, splice } from '#sys/splice.ts';
 import { Input } from './input.ts';
 import { JsonLog } from './json-log.ts';
-import type { FromPump, ProcessPlan } from './messages.ts';
+import type { FromPump, InputPlan, ProcessPlan } from './messages.ts';
 import { Output } from './output.ts';
 import type { Reactor } from './reactor.ts';
 
@@ -13,7 +13,8 @@ export class ProcessPump {
   readonly #offsets: OffsetFile;
   readonly #log: JsonLog | undefined;
   readonly #outputs: Output[] = [];
-  readonly #input: Input | undefined;
+  readonly #onInputClosed: () => void;
+  #input: Input | undefined;
   #terminal: { readonly master: number; readonly fifo: number } | undefined;
   /** Who waits for the outputs to end. */
   readonly #drains = new Set<() => void>();
@@ -30,9 +31,7 @@ export class ProcessPump {
       };
       this.#outputs.push(new Output({ reactor: this.#watching(), plan: output, offsets: this.#offsets, log: this.#log, onSinkClosed }));
     }
-    if (plan.input !== undefined) {
-      this.#input = new Input(reactor, plan.input, () => post({ type: 'input-closed', key: plan.key }));
-    }
+    this.#onInputClosed = () => post({ type: 'input-closed', key: plan.key });
     if (plan.terminal !== undefined) {
       this.#terminal = plan.terminal;
       reactor.add(plan.terminal.master, EPOLLIN, () => this.#onTerminal());
@@ -97,6 +96,10 @@ export class ProcessPump {
     };
     this.#drains.add(settled);
     this.#settle();
+  }
+
+  openInput(plan: InputPlan): void {
+    this.#input = new Input(this.#reactor, plan, this.#onInputClosed);
   }
 
   closeInput(done: () => void): void {

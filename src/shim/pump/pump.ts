@@ -1,7 +1,7 @@
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import type { Logger } from '#base/log.ts';
 import { writeFd } from '#sys/fd.ts';
-import type { FromPump, ProcessPlan, ToPump } from './messages.ts';
+import type { FromPump, InputPlan, ProcessPlan, ToPump } from './messages.ts';
 
 /** What the pump tells on its own account. */
 export interface PumpEvents {
@@ -50,6 +50,11 @@ export class Pump {
 
   add(plan: ProcessPlan): void {
     this.#post({ type: 'add', plan });
+  }
+
+  /** Begins to move a process's input; its descriptors change hands. */
+  input(key: string, input: InputPlan): void {
+    this.#post({ type: 'input', key, input });
   }
 
   /** Resolves when all output of the process is in its spool and log, or `grace` milliseconds have passed. */

@@ -31,6 +31,13 @@ function take(message: ToPump): void {
       processes.get(message.plan.key)?.close();
       processes.set(message.plan.key, new ProcessPump(reactor, message.plan, post));
       return;
+    case 'input': {
+      const pump = processes.get(message.key);
+      if (pump !== undefined) return pump.openInput(message.input);
+      closeFd(message.input.from);
+      closeFd(message.input.to);
+      return;
+    }
     case 'close-input': {
       const done = (): void => post({ type: 'done', ticket: message.ticket });
       const pump = processes.get(message.key);
