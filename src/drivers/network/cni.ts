@@ -73,14 +73,26 @@ export class Cni {
     ).catch((error: unknown) => {
       signal.throwIfAborted();
       const why = limit.aborted ? `did not answer within ${timeout / 1000} s` : 'did not start';
-      throw new HakoError(limit.aborted ? 'deadline-exceeded' : 'unavailable', `CNI plugin "${config.type}" (${call.command}): ${why}`, error);
+      throw new HakoError(
+        limit.aborted ? 'deadline-exceeded' : 'unavailable',
+        `CNI plugin "${config.type}" (${call.command}): ${why}`,
+        error,
+      );
     });
-    if (code !== 0) throw new HakoError('unavailable', `CNI plugin "${config.type}" (${call.command}): ${reason(output, complaint, code)}`);
+    if (code !== 0)
+      throw new HakoError(
+        'unavailable',
+        `CNI plugin "${config.type}" (${call.command}): ${reason(output, complaint, code)}`,
+      );
     if (output.trim() === '') return {};
     try {
       return JSON.parse(output) as CniResult;
     } catch (error) {
-      throw new HakoError('unavailable', `CNI plugin "${config.type}" (${call.command}): its answer is not JSON`, error);
+      throw new HakoError(
+        'unavailable',
+        `CNI plugin "${config.type}" (${call.command}): its answer is not JSON`,
+        error,
+      );
     }
   }
 }
@@ -113,7 +125,12 @@ interface Outcome {
   readonly complaint: string;
 }
 
-async function execute(program: string, env: Record<string, string>, input: string, signal: AbortSignal): Promise<Outcome> {
+async function execute(
+  program: string,
+  env: Record<string, string>,
+  input: string,
+  signal: AbortSignal,
+): Promise<Outcome> {
   const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
   const child = spawn(program, [], { env, stdio: ['pipe', 'pipe', 'pipe'], signal, killSignal: 'SIGKILL' });
   let output = '';

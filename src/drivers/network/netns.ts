@@ -65,6 +65,9 @@ async function namesIn(directory: string): Promise<string[]> {
 
 /** proc_pid_mountinfo(5) writes blanks in octal. */
 function isMounted(file: string): boolean {
-  const escaped = file.replace(/[ \t\n\\]/g, (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`);
+  const escaped = file.replace(
+    /[ \t\n\\]/g,
+    (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`,
+  );
   return readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${escaped} `);
 }

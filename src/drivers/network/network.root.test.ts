@@ -13,11 +13,20 @@ import { Cni } from './cni.ts';
 import { CniDriver } from './network.ts';
 import { parseSubnet } from './subnets.ts';
 
-// The whole test moves into a network namespace of its own, and the plugins with it: the host's stays as it is.
+// The whole test moves into a network namespace of its own, and the plugins with it: the host's stays as it is. /sys shows
+// the network it was mounted in, so it is mounted anew, which nobody else sees either.
 const CLONE_NEWNET = 0x40000000;
+const CLONE_NEWNS = 0x20000;
 const unshare = libc('int unshare(int flags)');
+const mount = libc(
+  'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
+);
 const isRoot = process.getuid?.() === 0;
-if (isRoot) check(unshare(CLONE_NEWNET), 'unshare', 'network');
+if (isRoot) {
+  check(unshare(CLONE_NEWNET | CLONE_NEWNS), 'unshare', 'network');
+  check(mount('none', '/', null, 0x40000 | 0x4000, null), 'mount', '/');
+  check(mount('sysfs', '/sys', 'sysfs', 0, null), 'mount', '/sys');
+}
 const plugins = ['bridge', 'host-local', 'portmap'].every((name) => new Cni().find(name) !== undefined);
 const iptables = ['/usr/sbin/iptables', '/sbin/iptables', '/usr/bin/iptables'].some((file) => existsSync(file));
 const skip = !isRoot ? 'needs root' : !plugins ? 'the CNI plugins are not installed' : false;
@@ -35,12 +44,14 @@ async function scratch(bridge = 'hakotest'): Promise<Place> {
   const start = (): Promise<CniDriver> =>
     CniDriver.start({
       root: path.join(dir, 'root'),
-      state: path.join(dir, 'state'),
+      netns: path.join(dir, 'netns'),
       logger: silent,
       signal: end.signal,
       config: { masquerade: true, bridge },
     });
-  const [...before] = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line.includes('hako-network-'));
+  const [...before] = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes('hako-network-'));
   return {
     dir,
     start,
@@ -52,7 +63,9 @@ async function scratch(bridge = 'hakotest'): Promise<Place> {
       }
       end.abort();
       spawnSync('ip', ['link', 'delete', bridge]);
-      const after = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line.includes(dir));
+      const after = readFileSync('/proc/self/mountinfo', 'utf8')
+        .split('\n')
+        .filter((line) => line.includes(dir));
       await rm(dir, { recursive: true, force: true });
       assert.deepEqual(after, []);
       assert.deepEqual(before, []);
@@ -103,7 +116,10 @@ test('a container on the bridge has an address, reaches the host, and gives all 
   const info = (await driver.networks())[0];
   assert.equal(status.gateway, info?.gateway);
   assert.match(status.macAddress, /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/);
-  assert.match(inside(netns, 'ip', '-o', '-4', 'addr', 'show', 'eth0'), new RegExp(`${status.ipAddress}/${status.prefixLength}`));
+  assert.match(
+    inside(netns, 'ip', '-o', '-4', 'addr', 'show', 'eth0'),
+    new RegExp(`${status.ipAddress}/${status.prefixLength}`),
+  );
   assert.match(inside(netns, 'ip', 'route'), new RegExp(`default via ${status.gateway}`));
   const server = createServer((socket) => socket.end('hello')).listen(0, status.gateway);
   await new Promise((resolve) => server.once('listening', resolve));
@@ -152,36 +168,78 @@ test('an attachment that fails keeps nothing', { skip }, async () => {
   await assert.rejects(driver.attach(request(netns), never), { code: 'already-exists' });
 });
 
-test('a published port leads into the container, and is nobody else\'s', { skip: skip || (iptables ? false : 'iptables is not installed') }, async (t) => {
-  await using place = await scratch();
-  const driver = await place.start();
-  const netns = await driver.createNetns('test', 'box', never);
-  const port = { hostIp: '', hostPort: 8080, containerPort: 80, protocol: 'tcp' } as const;
-  let status;
-  try {
-    status = await driver.attach(request(netns, { ports: [port, { ...port, hostPort: 0, containerPort: 81 }] }), never);
-  } catch (error) {
-    if (error instanceof Error && /iptables|nf_tables|modprobe/i.test(error.message)) return t.skip(`iptables does not work here: ${error.message}`);
-    throw error;
-  }
-  assert.equal(status.ports[0]?.hostPort, 8080);
-  assert((status.ports[1]?.hostPort ?? 0) >= 32_768);
-  const other = await driver.createNetns('test', 'other', never);
-  await assert.rejects(driver.attach(request(other, { id: 'other', ports: [port] }), never), /Bind for 0\.0\.0\.0:8080 failed: port is already allocated/);
+test(
+  "a published port leads into the container, and is nobody else's",
+  { skip: skip || (iptables ? false : 'iptables is not installed') },
+  async (t) => {
+    await using place = await scratch();
+    const driver = await place.start();
+    const netns = await driver.createNetns('test', 'box', never);
+    const port = { hostIp: '', hostPort: 8080, containerPort: 80, protocol: 'tcp' } as const;
+    let status;
+    try {
+      status = await driver.attach(
+        request(netns, { ports: [port, { ...port, hostPort: 0, containerPort: 81 }] }),
+        never,
+      );
+    } catch (error) {
+      if (error instanceof Error && /iptables|nf_tables|modprobe/i.test(error.message))
+        return t.skip(`iptables does not work here: ${error.message}`);
+      throw error;
+    }
+    assert.equal(status.ports[0]?.hostPort, 8080);
+    assert((status.ports[1]?.hostPort ?? 0) >= 32_768);
+    const other = await driver.createNetns('test', 'other', never);
+    await assert.rejects(
+      driver.attach(request(other, { id: 'other', ports: [port] }), never),
+      /Bind for 0\.0\.0\.0:8080 failed: port is already allocated/,
+    );
 
-  const script = `require('net').createServer((s) => s.end('inside')).listen(80, () => console.log('up'))`;
-  const { spawn } = await import('node:child_process');
-  const child = spawn('nsenter', [`--net=${netns}`, '--', process.execPath, '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
-  await new Promise((resolve) => child.stdout.once('data', resolve));
-  const info = (await driver.networks())[0];
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
-  let text = '';
-  connect(8080, info?.gateway ?? '').on('data', (data) => (text += String(data))).on('error', reject).on('close', () => resolve(text));
-  assert.equal(await promise, 'inside');
-  child.kill('SIGKILL');
-  await driver.detach('test', 'box', never);
-  const rules = spawnSync('iptables', ['-t', 'nat', '-S'], { encoding: 'utf8' }).stdout;
-  assert.doesNotMatch(rules, /8080/);
+    const script = `require('net').createServer((s) => s.end('inside')).listen(80, () => console.log('up'))`;
+    const { spawn } = await import('node:child_process');
+    const child = spawn('nsenter', [`--net=${netns}`, '--', process.execPath, '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await new Promise((resolve) => child.stdout.once('data', resolve));
+    const info = (await driver.networks())[0];
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    let text = '';
+    connect(8080, info?.gateway ?? '')
+      .on('data', (data) => (text += String(data)))
+      .on('error', reject)
+      .on('close', () => resolve(text));
+    assert.equal(await promise, 'inside');
+    child.kill('SIGKILL');
+    await driver.detach('test', 'box', never);
+    const rules = spawnSync('iptables', ['-t', 'nat', '-S'], { encoding: 'utf8' }).stdout;
+    assert.doesNotMatch(rules, /8080/);
+  },
+);
+
+test('a daemon that ends takes its bridge along, unless a container is on it', { skip }, async () => {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'hako-bridge-'));
+  const start = async (end: AbortController): Promise<CniDriver> =>
+    CniDriver.start({
+      root: dir,
+      netns: path.join(dir, 'netns'),
+      logger: silent,
+      signal: end.signal,
+      config: { masquerade: true },
+    });
+  const first = new AbortController();
+  const driver = await start(first);
+  await driver.attach(request(await driver.createNetns('test', 'box', never)), never);
+  const bridge = (await driver.networks())[0]?.bridge ?? '';
+  const there = (): boolean => spawnSync('ip', ['link', 'show', bridge]).status === 0;
+  first.abort();
+  assert.equal(there(), true);
+  const second = new AbortController();
+  const next = await start(second);
+  await next.detach('test', 'box', never);
+  await next.removeNetns('test', 'box');
+  second.abort();
+  assert.equal(there(), false);
+  await rm(dir, { recursive: true });
 });
 
 test('a second daemon with its own root takes another bridge and another subnet', { skip }, async () => {
@@ -192,7 +250,13 @@ test('a second daemon with its own root takes another bridge and another subnet'
   const mine = (await first.networks())[0];
   const dir = await mkdtemp(path.join(os.tmpdir(), 'hako-second-'));
   const end = new AbortController();
-  const second = await CniDriver.start({ root: dir, state: dir, logger: silent, signal: end.signal, config: { masquerade: true } });
+  const second = await CniDriver.start({
+    root: dir,
+    netns: path.join(dir, 'netns'),
+    logger: silent,
+    signal: end.signal,
+    config: { masquerade: true },
+  });
   const theirs = (await second.networks())[0];
   assert.notEqual(theirs?.bridge, mine?.bridge);
   assert.notEqual(parseSubnet(theirs?.subnet ?? '').base, parseSubnet(mine?.subnet ?? '').base);

@@ -20,12 +20,16 @@ async function plugin(script: string): Promise<{ cni: Cni } & AsyncDisposable> {
 }
 
 test('a plugin gets its configuration and the call, and its answer is read', async () => {
-  await using place = await plugin('read -r config; echo "{\\"cniVersion\\":\\"$CNI_COMMAND $CNI_IFNAME $(echo "$config" | tr -d \\")\\"}"');
+  await using place = await plugin(
+    'read -r config; echo "{\\"cniVersion\\":\\"$CNI_COMMAND $CNI_IFNAME $(echo "$config" | tr -d \\")\\"}"',
+  );
   assert.deepEqual(await place.cni.run({ type: 'fake' }, call, never), { cniVersion: 'ADD eth0 {type:fake}' });
 });
 
 test("a plugin's error is told in its own words, in one line", async () => {
-  await using place = await plugin(`cat >/dev/null; printf '{"code":7,"msg":"no luck","details":"line one\\\\nline two"}'; exit 1`);
+  await using place = await plugin(
+    `cat >/dev/null; printf '{"code":7,"msg":"no luck","details":"line one\\\\nline two"}'; exit 1`,
+  );
   await assert.rejects(place.cni.run({ type: 'fake' }, call, never), {
     code: 'unavailable',
     message: 'CNI plugin "fake" (ADD): no luck; line one; line two',
@@ -77,7 +81,10 @@ test('ports that were left open are chosen among those nobody has', async () => 
   const taken: PortMapping = { ...want, hostPort: 32_768 };
   const free = async (port: number): Promise<boolean> => port !== 32_769;
   const chosen = await choosePorts([want, want], [taken], free);
-  assert.deepEqual(chosen.map(({ hostPort }) => hostPort), [32_770, 32_771]);
+  assert.deepEqual(
+    chosen.map(({ hostPort }) => hostPort),
+    [32_770, 32_771],
+  );
 });
 
 test('the same port on two different addresses is no clash, on all addresses it is', async () => {
@@ -85,11 +92,16 @@ test('the same port on two different addresses is no clash, on all addresses it 
   const free = async (): Promise<boolean> => true;
   await choosePorts([want], [{ ...want, hostIp: '127.0.0.2' }], free);
   await choosePorts([want], [{ ...want, protocol: 'udp' }], free);
-  await assert.rejects(choosePorts([want], [{ ...want, hostIp: '' }], free), { message: 'Bind for 127.0.0.1:80 failed: port is already allocated' });
+  await assert.rejects(choosePorts([want], [{ ...want, hostIp: '' }], free), {
+    message: 'Bind for 127.0.0.1:80 failed: port is already allocated',
+  });
 });
 
 test('the configuration refuses what it does not know, with the nearest it does', () => {
   assert.throws(() => parseNetworkConfig({ subnets: '10.1.0.0/16' }), /did you mean "subnet"/);
   assert.throws(() => parseNetworkConfig({ bridge: 'much-too-long-a-name' }), /at most 15/);
-  assert.deepEqual(parseNetworkConfig({ subnet: '10.1.0.0/16' }), { masquerade: true, subnet: parseSubnet('10.1.0.0/16') });
+  assert.deepEqual(parseNetworkConfig({ subnet: '10.1.0.0/16' }), {
+    masquerade: true,
+    subnet: parseSubnet('10.1.0.0/16'),
+  });
 });

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { cleanupSignal } from '#base/call.ts';
 import { HakoError, messageOf } from '#base/errors.ts';
@@ -6,10 +6,11 @@ import { Locks } from '#base/locks.ts';
 import type { Logger } from '#base/log.ts';
 import type { NetworkDriver, NetworkInfo, NetworkRequest, NetworkStatus, PortMapping } from '#core/network.ts';
 import { Attachments, type Attachment } from './attachments.ts';
+import { chooseBridge, removeBridge, type Bridge } from './bridge.ts';
 import { Cni, pluginDirectories, type CniConfig, type CniResult } from './cni.ts';
 import { Netns } from './netns.ts';
 import { choosePorts } from './ports.ts';
-import { chooseSubnet, formatSubnet, gatewayOf, hostSubnets, overlaps, parseSubnet, type Subnet } from './subnets.ts';
+import { formatSubnet, gatewayOf, type Subnet } from './subnets.ts';
 
 export interface CniDriverConfig {
   readonly directories?: readonly string[];
@@ -22,16 +23,11 @@ export interface CniDriverConfig {
 export interface CniDriverParts {
   /** Kept over reboots: attachments, addresses, the choice of bridge and subnet. */
   readonly root: string;
-  /** Not kept: the network namespaces. */
-  readonly state: string;
+  /** Not kept: where the network namespaces are. */
+  readonly netns: string;
   readonly logger: Logger;
   readonly signal: AbortSignal;
   readonly config: CniDriverConfig;
-}
-
-interface Bridge {
-  readonly bridge: string;
-  readonly subnet: Subnet;
 }
 
 const network = 'bridge';
@@ -52,9 +48,9 @@ export class CniDriver implements NetworkDriver {
   private constructor(parts: CniDriverParts) {
     this.#parts = parts;
     this.#cni = new Cni(parts.config.directories ?? pluginDirectories);
-    this.#netns = new Netns(path.join(parts.state, 'netns'));
+    this.#netns = new Netns(parts.netns);
     this.#attachments = new Attachments(path.join(parts.root, 'attachments'));
-    parts.signal.addEventListener('abort', () => this.#netns.close(), { once: true });
+    parts.signal.addEventListener('abort', () => this.#close(), { once: true });
   }
 
   /** Missing plugins are told when a network is asked for: containers without one need none. */
@@ -83,7 +79,11 @@ export class CniDriver implements NetworkDriver {
       return await this.#add(attachment, request, signal);
     } catch (error) {
       await this.#delete(attachment, cleanupSignal()).catch((reason: unknown) => {
-        this.#parts.logger.log('warn', 'a network that failed was not given back', { namespace, id, error: messageOf(reason) });
+        this.#parts.logger.log('warn', 'a network that failed was not given back', {
+          namespace,
+          id,
+          error: messageOf(reason),
+        });
       });
       throw error;
     }
@@ -147,7 +147,14 @@ export class CniDriver implements NetworkDriver {
   async networks(): Promise<NetworkInfo[]> {
     const { bridge, subnet } = this.#bridge();
     return [
-      { name: network, driver: 'bridge', bridge, subnet: formatSubnet(subnet), gateway: gatewayOf(subnet), masquerade: this.#masquerades() },
+      {
+        name: network,
+        driver: 'bridge',
+        bridge,
+        subnet: formatSubnet(subnet),
+        gateway: gatewayOf(subnet),
+        masquerade: this.#masquerades(),
+      },
     ];
   }
 
@@ -170,6 +177,8 @@ export class CniDriver implements NetworkDriver {
         type: 'bridge',
         bridge,
         isGateway: true,
+        // A subnet that was chosen anew replaces the old one's address.
+        forceAddress: true,
         ipMasq: this.#masquerades(),
         hairpinMode: true,
         ipam: {
@@ -183,63 +192,58 @@ export class CniDriver implements NetworkDriver {
     ];
     if (ports.length > 0) {
       this.#cni.require(['portmap']);
-      configs.push({ ...common, type: 'portmap', snat: true, capabilities: { portMappings: true }, runtimeConfig: { portMappings: ports.map(portConfig) } });
+      configs.push({
+        ...common,
+        type: 'portmap',
+        snat: true,
+        capabilities: { portMappings: true },
+        runtimeConfig: { portMappings: ports.map(portConfig) },
+      });
     }
     // Where the host drops what it forwards (Docker and ufw do that), containers need a word of permission.
-    if (iptables && this.#cni.find('firewall') !== undefined) configs.push({ ...common, type: 'firewall', backend: 'iptables' });
+    if (iptables && this.#cni.find('firewall') !== undefined)
+      configs.push({ ...common, type: 'firewall', backend: 'iptables' });
     return configs;
   }
 
   #missIptables(ports: readonly PortMapping[]): void {
-    if (ports.length > 0) throw new HakoError('failed-precondition', 'iptables is not installed: ports cannot be published (Debian package iptables)');
+    if (ports.length > 0)
+      throw new HakoError(
+        'failed-precondition',
+        'iptables is not installed: ports cannot be published (Debian package iptables)',
+      );
     if (!this.#parts.config.masquerade || this.#warned) return;
     this.#warned = true;
-    this.#parts.logger.log('warn', 'iptables is not installed: containers on the bridge reach this host and each other, but not beyond');
+    this.#parts.logger.log(
+      'warn',
+      'iptables is not installed: containers on the bridge reach this host and each other, but not beyond',
+    );
   }
 
-  /**
-   * The bridge and its subnet: from the configuration, else what was chosen before, else names and numbers nobody on this
-   * host uses. A second daemon thereby gets a bridge of its own. A choice that clashes by now is made anew while nothing
-   * hangs on it.
-   */
   #bridge(): Bridge {
     const { config, root } = this.#parts;
-    const file = path.join(root, 'bridge.json');
-    const kept = readBridge(file);
-    if (config.bridge !== undefined && config.subnet !== undefined) return { bridge: config.bridge, subnet: config.subnet };
-    const inUse = this.#attachments.list().length > 0;
-    const mine = config.bridge ?? kept?.bridge;
-    const bridge = mine ?? freeBridge();
-    const used = hostSubnets(bridge);
-    const usable = kept !== undefined && (inUse || !used.some((other) => overlaps(other, kept.subnet)));
-    const subnet = config.subnet ?? (usable ? kept.subnet : chooseSubnet(used));
-    if (kept?.bridge === bridge && formatSubnet(kept.subnet) === formatSubnet(subnet)) return kept;
-    mkdirSync(root, { recursive: true, mode: 0o700 });
-    writeFileSync(`${file}.new`, JSON.stringify({ bridge, subnet: formatSubnet(subnet) }), { mode: 0o600 });
-    renameSync(`${file}.new`, file);
-    return { bridge, subnet };
+    return chooseBridge(config, path.join(root, 'bridge.json'), this.#attachments.list().length > 0);
   }
-}
 
-function readBridge(file: string): Bridge | undefined {
-  try {
-    const { bridge, subnet } = JSON.parse(readFileSync(file, 'utf8')) as { bridge: string; subnet: string };
-    return { bridge, subnet: parseSubnet(subnet) };
-  } catch {
-    // The first start, or a torn file: chosen anew.
-    return undefined;
+  /** A daemon that ends leaves no bridge behind, unless it is somebody's who named it, or containers are on it. */
+  #close(): void {
+    this.#netns.close();
+    const { config, root, logger } = this.#parts;
+    if (config.bridge !== undefined || this.#attachments.list().length > 0) return;
+    try {
+      removeBridge(path.join(root, 'bridge.json'));
+    } catch (error) {
+      logger.log('warn', 'the bridge was not removed', { error: messageOf(error) });
+    }
   }
-}
-
-function freeBridge(): string {
-  for (let number = 0; number < 1000; number += 1) {
-    if (!existsSync(`/sys/class/net/hako${number}`)) return `hako${number}`;
-  }
-  throw new HakoError('resource-exhausted', 'bridges hako0 to hako999 exist on this host: remove some');
 }
 
 /** Our ids are unique in a namespace, plugins' everywhere. */
-const callOf = ({ namespace, id, netns }: Attachment): { containerId: string; netns: string; interfaceName: string } => ({
+const callOf = ({
+  namespace,
+  id,
+  netns,
+}: Attachment): { containerId: string; netns: string; interfaceName: string } => ({
   containerId: `${namespace}-${id}`,
   netns,
   interfaceName,
@@ -253,7 +257,9 @@ const portConfig = ({ hostIp, hostPort, containerPort, protocol }: PortMapping):
 });
 
 function statusOf(result: CniResult, request: NetworkRequest, ports: readonly PortMapping[]): NetworkStatus {
-  const at = (result.interfaces ?? []).findIndex(({ name, sandbox }) => name === interfaceName && (sandbox ?? '') !== '');
+  const at = (result.interfaces ?? []).findIndex(
+    ({ name, sandbox }) => name === interfaceName && (sandbox ?? '') !== '',
+  );
   const ip = (result.ips ?? []).find((one) => one.interface === at) ?? result.ips?.[0];
   const [ipAddress = '', bits = '0'] = (ip?.address ?? '').split('/');
   return {
@@ -270,5 +276,7 @@ function statusOf(result: CniResult, request: NetworkRequest, ports: readonly Po
 
 function findProgram(name: string): string | undefined {
   const directories = (process.env['PATH'] ?? '').split(':').concat('/usr/sbin', '/sbin');
-  return directories.map((directory) => path.join(directory, name)).find((file) => file.startsWith('/') && existsSync(file));
+  return directories
+    .map((directory) => path.join(directory, name))
+    .find((file) => file.startsWith('/') && existsSync(file));
 }

@@ -3,7 +3,8 @@ import { createServer } from 'node:net';
 import { HakoError } from '#base/errors.ts';
 import type { PortMapping } from '#core/network.ts';
 
-const portKey = ({ hostPort, protocol }: Pick<PortMapping, 'hostPort' | 'protocol'>): string => `${hostPort}/${protocol}`;
+const portKey = ({ hostPort, protocol }: Pick<PortMapping, 'hostPort' | 'protocol'>): string =>
+  `${hostPort}/${protocol}`;
 
 /**
  * Gives every port that was left open a free one of the host's, and refuses one that another container has. Docker's own
@@ -26,7 +27,10 @@ export async function choosePorts(
         throw new HakoError('unknown', `Bind for ${host}:${hostPort} failed: port is already allocated`);
       }
       if (!(await free(hostPort, port.protocol, port.hostIp))) {
-        throw new HakoError('unknown', `failed to bind host port for ${host}:${hostPort}/${port.protocol}: address already in use`);
+        throw new HakoError(
+          'unknown',
+          `failed to bind host port for ${host}:${hostPort}/${port.protocol}: address already in use`,
+        );
       }
     }
     held.add(portKey(port));
@@ -57,14 +61,18 @@ export async function isFree(port: number, protocol: PortMapping['protocol'], ho
   if (protocol === 'tcp') {
     const server = createServer();
     server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'EADDRINUSE'));
-    server.listen({ port, exclusive: true, ...(hostIp === '' ? {} : { host: hostIp }) }, () => server.close(() => resolve(true)));
+    server.listen({ port, exclusive: true, ...(hostIp === '' ? {} : { host: hostIp }) }, () =>
+      server.close(() => resolve(true)),
+    );
   } else {
     const socket = createSocket(hostIp.includes(':') ? 'udp6' : 'udp4');
     socket.once('error', (error: NodeJS.ErrnoException) => {
       socket.close();
       resolve(error.code !== 'EADDRINUSE');
     });
-    socket.bind({ port, exclusive: true, ...(hostIp === '' ? {} : { address: hostIp }) }, () => socket.close(() => resolve(true)));
+    socket.bind({ port, exclusive: true, ...(hostIp === '' ? {} : { address: hostIp }) }, () =>
+      socket.close(() => resolve(true)),
+    );
   }
   return promise;
 }

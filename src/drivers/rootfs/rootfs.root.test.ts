@@ -20,7 +20,8 @@ async function scratch(): Promise<{ dir: string; driver: RootfsDriver; mounts: (
 }
 
 const bind = (source: string) => [{ type: 'bind', source, options: ['rbind', 'rw'] }];
-const decode = (bytes: Uint8Array | undefined): string | undefined => (bytes === undefined ? undefined : Buffer.from(bytes).toString());
+const decode = (bytes: Uint8Array | undefined): string | undefined =>
+  bytes === undefined ? undefined : Buffer.from(bytes).toString();
 
 test('files are read inside the root, and no link leads outside', async () => {
   await using place = await scratch();
@@ -32,7 +33,11 @@ test('files are read inside the root, and no link leads outside', async () => {
   symlinkSync('/tmp/real', path.join(root, 'etc/passwd'));
   symlinkSync(path.join(place.dir, 'secret'), path.join(root, 'etc/group'));
   symlinkSync('../../../secret', path.join(root, 'etc/shadow'));
-  const read = await place.driver.readFiles(bind(root), ['/etc/passwd', '/etc/group', '/etc/shadow', '/etc', '/none'], never);
+  const read = await place.driver.readFiles(
+    bind(root),
+    ['/etc/passwd', '/etc/group', '/etc/shadow', '/etc', '/none'],
+    never,
+  );
   assert.deepEqual(read.map(decode), ['inside', undefined, undefined, undefined, undefined]);
   assert.equal(place.mounts(), '');
 });
@@ -43,7 +48,11 @@ test('an overlay is read through all its layers without being mounted a second t
   writeFileSync(path.join(place.dir, 'lower/a'), 'low');
   writeFileSync(path.join(place.dir, 'lower/b'), 'low');
   writeFileSync(path.join(place.dir, 'upper/b'), 'up');
-  const { lower, upper, work } = { lower: `${place.dir}/lower`, upper: `${place.dir}/upper`, work: `${place.dir}/work` };
+  const { lower, upper, work } = {
+    lower: `${place.dir}/lower`,
+    upper: `${place.dir}/upper`,
+    work: `${place.dir}/work`,
+  };
   const overlay = [
     { type: 'overlay', source: 'overlay', options: [`lowerdir=${lower}`, `upperdir=${upper}`, `workdir=${work}`] },
   ];
@@ -51,7 +60,8 @@ test('an overlay is read through all its layers without being mounted a second t
     const read = await place.driver.readFiles(overlay, ['/a', '/b'], never);
     assert.deepEqual(read.map(decode), ['low', 'up']);
   } catch (error) {
-    if (error instanceof Error && /ENODEV|EPERM|EINVAL/.test(error.message)) return t.skip('overlayfs is not available here');
+    if (error instanceof Error && /ENODEV|EPERM|EINVAL/.test(error.message))
+      return t.skip('overlayfs is not available here');
     throw error;
   }
   assert.equal(place.mounts(), '');

@@ -9,7 +9,9 @@ import { check, libc, SysError } from '#sys/libc.ts';
 import { mountAll, unmountAll } from '#sys/mount.ts';
 
 const openCall = libc('int open(const char *path, int flags, unsigned int mode)');
-const openat2Call = libc('long syscall(long number, int directory, const char *path, uint64_t *how, unsigned long size)');
+const openat2Call = libc(
+  'long syscall(long number, int directory, const char *path, uint64_t *how, unsigned long size)',
+);
 const MNT_DETACH = 2;
 const umountCall = libc('int umount2(const char *target, int flags)');
 
@@ -37,7 +39,11 @@ export class RootfsDriver implements RootfsReader {
     unmountAll(this.#directory);
   }
 
-  async readFiles(mounts: readonly Mount[], paths: readonly string[], signal: AbortSignal): Promise<(Uint8Array | undefined)[]> {
+  async readFiles(
+    mounts: readonly Mount[],
+    paths: readonly string[],
+    signal: AbortSignal,
+  ): Promise<(Uint8Array | undefined)[]> {
     signal.throwIfAborted();
     const root = this.#open(mounts);
     try {
@@ -90,7 +96,8 @@ export class RootfsDriver implements RootfsReader {
 
   /** A descriptor of the tree's root, mounted nowhere. */
   #open(mounts: readonly Mount[]): number {
-    if (mounts.length === 0) throw new HakoError('invalid-argument', 'a root file system without mounts cannot be read');
+    if (mounts.length === 0)
+      throw new HakoError('invalid-argument', 'a root file system without mounts cannot be read');
     mountAll(mounts.map(readonly), this.#directory);
     try {
       return check(openCall(this.#directory, O_PATH | 0x10000 | O_CLOEXEC, 0), 'open', this.#directory);
@@ -105,14 +112,20 @@ export class RootfsDriver implements RootfsReader {
  * directory are undefined (kernel, filesystems/overlayfs.rst).
  */
 function readonly(mount: Mount): Mount {
-  if (mount.type !== 'overlay') return { ...mount, options: [...mount.options.filter((option) => option !== 'rw'), 'ro'] };
+  if (mount.type !== 'overlay')
+    return { ...mount, options: [...mount.options.filter((option) => option !== 'rw'), 'ro'] };
   const value = (key: string): string | undefined =>
     mount.options.find((option) => option.startsWith(`${key}=`))?.slice(key.length + 1);
   const upper = value('upperdir');
   const lower = value('lowerdir');
   if (upper === undefined) return mount;
-  const rest = mount.options.filter((option) => !/^(upperdir|workdir|lowerdir|volatile$)/.test(option) && option !== 'rw');
-  return { ...mount, options: [...rest, 'ro', `lowerdir=${[upper, ...(lower === undefined ? [] : [lower])].join(':')}`] };
+  const rest = mount.options.filter(
+    (option) => !/^(upperdir|workdir|lowerdir|volatile$)/.test(option) && option !== 'rw',
+  );
+  return {
+    ...mount,
+    options: [...rest, 'ro', `lowerdir=${[upper, ...(lower === undefined ? [] : [lower])].join(':')}`],
+  };
 }
 
 /** Opens a place inside `root` without any right to it but looking; undefined when it is not there. */
@@ -134,7 +147,8 @@ function readInRoot(root: number, inside: string): Uint8Array | undefined {
     // Looked at before it is opened: opening a FIFO waits, and opening a device acts.
     const info = fstatSync(place);
     if (!info.isFile()) return undefined;
-    if (info.size > maxFile) throw new HakoError('resource-exhausted', `file "${inside}" of the image: larger than ${maxFile} bytes`);
+    if (info.size > maxFile)
+      throw new HakoError('resource-exhausted', `file "${inside}" of the image: larger than ${maxFile} bytes`);
     const fd = openSync(`/proc/self/fd/${place}`, 'r');
     try {
       return readWhole(fd, info.size);
@@ -176,11 +190,14 @@ async function copyTree(source: number, target: string, signal: AbortSignal): Pr
     if (signal.aborted) throw signal.reason;
     throw notFoundCommand(error);
   }
-  if (code !== 0) throw new HakoError('unknown', `copying image content to "${target}": ${complaint.trim().split('\n')[0] ?? `cp ended with ${String(code)}`}`);
+  if (code !== 0)
+    throw new HakoError(
+      'unknown',
+      `copying image content to "${target}": ${complaint.trim().split('\n')[0] ?? `cp ended with ${String(code)}`}`,
+    );
 }
 
 const notFoundCommand = (error: unknown): HakoError =>
   error instanceof Error && 'code' in error && error.code === 'ENOENT'
     ? new HakoError('failed-precondition', 'cp is not installed: volumes cannot be filled from the image', error)
     : new HakoError('unknown', 'cp did not start', error);
-

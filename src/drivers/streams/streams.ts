@@ -31,7 +31,12 @@ export class StreamDriver implements Streams {
     return new FifoReader(fifo);
   }
 
-  async follow(file: string, offset: number | 'end', finished: Promise<unknown>, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+  async follow(
+    file: string,
+    offset: number | 'end',
+    finished: Promise<unknown>,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array>> {
     const handle = await openIfThere(file);
     const begin = offset !== 'end' ? offset : handle === undefined ? 0 : fstatSync(handle.fd).size;
     return followFile(file, handle, begin, finished, signal);

@@ -5,8 +5,7 @@ import { HakoError } from '#base/errors.ts';
 import type { Container } from '#core/containers.ts';
 import type { StreamWriter } from '#core/streams.ts';
 import type { Attachment } from './engine.ts';
-import { ignoreMissing } from './hooks.ts';
-import { keyOf, ownCall, type EngineHouse } from './house.ts';
+import { ignoreMissing, keyOf, ownCall, type EngineHouse } from './house.ts';
 import { labelled, merge } from './merge.ts';
 import { recordOf } from './record.ts';
 import { isAlive, resolve, standingOf } from './resolve.ts';
@@ -37,7 +36,8 @@ export async function attach(house: EngineHouse, call: Call, ref: string, option
   // A terminal has one stream, and both names mean it.
   const wanted = tty ? { stdout: options.stdout || options.stderr, stderr: false } : options;
   const begun = running ? await openOutput(house, call, container.id, wanted, options, signal) : undefined;
-  const later = begun === undefined && options.stream ? listenForStart(house, call, container.id, wanted, signal) : undefined;
+  const later =
+    begun === undefined && options.stream ? listenForStart(house, call, container.id, wanted, signal) : undefined;
   const input = options.stdin && options.stream ? await openInput(house, call, container, running) : undefined;
   return {
     tty,
@@ -67,7 +67,10 @@ async function openOutput(
   const finished = options.stream ? house.tasks.wait({ namespace: call.namespace, signal }, id, '') : Promise.resolve();
   finished.catch(() => {});
   const sources: AsyncIterable<Output>[] = [];
-  for (const [stream, file] of [['stdout', stdout], ['stderr', stderr]] as const) {
+  for (const [stream, file] of [
+    ['stdout', stdout],
+    ['stderr', stderr],
+  ] as const) {
     if (!wanted[stream] || file === '') continue;
     sources.push(labelled(await house.streams.follow(file, options.logs ? 0 : 'end', finished, signal), stream));
   }
@@ -109,7 +112,12 @@ interface Input {
   end(): Promise<void>;
 }
 
-async function openInput(house: EngineHouse, call: Call, container: Container, running: boolean): Promise<Input | undefined> {
+async function openInput(
+  house: EngineHouse,
+  call: Call,
+  container: Container,
+  running: boolean,
+): Promise<Input | undefined> {
   const record = recordOf(container);
   const { namespace } = call;
   const { id } = container;
@@ -121,7 +129,10 @@ async function openInput(house: EngineHouse, call: Call, container: Container, r
   const writer = house.streams.openWriter(path);
   const closesForAll = record?.config.StdinOnce === true;
   const started = running ? Promise.resolve(true) : untilStarted(house, keyOf(namespace, id), house.signal);
-  void started.then((is) => (is ? writer.connected() : undefined), () => {});
+  void started.then(
+    (is) => (is ? writer.connected() : undefined),
+    () => {},
+  );
   return inputOf(writer, async () => {
     if (!(await started.catch(() => false))) return;
     if (closesForAll) await ignoreMissing(house.tasks.closeStdin(ownCall(house, namespace), id, ''));

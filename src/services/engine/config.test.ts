@@ -1,11 +1,26 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { checkHostConfig, commandOf, mergeEnv, mergeImage, networkModeOf, readConfig, type ImageDefaults } from './config.ts';
+import {
+  checkHostConfig,
+  commandOf,
+  mergeEnv,
+  mergeImage,
+  networkModeOf,
+  readConfig,
+  type ImageDefaults,
+} from './config.ts';
 import type { ContainerRequest } from './engine.ts';
 
 const merged = (request: object, image: ImageDefaults): ReturnType<typeof mergeImage> =>
   mergeImage(readConfig({ Image: 'x', ...request } as ContainerRequest), image);
-const image: ImageDefaults = { Entrypoint: ['/entry'], Cmd: ['default'], Env: ['PATH=/bin', 'A=image'], User: '7', WorkingDir: '/srv', StopSignal: 'SIGQUIT' };
+const image: ImageDefaults = {
+  Entrypoint: ['/entry'],
+  Cmd: ['default'],
+  Env: ['PATH=/bin', 'A=image'],
+  User: '7',
+  WorkingDir: '/srv',
+  StopSignal: 'SIGQUIT',
+};
 
 test('what a request leaves open comes from the image', () => {
   const config = merged({}, image);
@@ -60,5 +75,8 @@ test('what is kept but not acted on is said, what would be a lie is refused', ()
   assert.deepEqual(checkHostConfig({ RestartPolicy: { Name: 'no' } }), []);
   assert.throws(() => checkHostConfig({ Init: true }), { code: 'unimplemented' });
   assert.throws(() => checkHostConfig({ RestartPolicy: { Name: 'sometimes' } }), { code: 'invalid-argument' });
-  assert.throws(() => checkHostConfig({ AutoRemove: true, RestartPolicy: { Name: 'always' } }), /can't create 'AutoRemove'/);
+  assert.throws(
+    () => checkHostConfig({ AutoRemove: true, RestartPolicy: { Name: 'always' } }),
+    /can't create 'AutoRemove'/,
+  );
 });

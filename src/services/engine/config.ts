@@ -1,6 +1,17 @@
 import { invalid, unimplemented } from '#base/errors.ts';
 import type { ContainerRequest } from './engine.ts';
-import { findNumber, findTexts, flagOf, numberOf, objectOf, objectsOf, textMapOf, textOf, textsOf, type Json } from './fields.ts';
+import {
+  findNumber,
+  findTexts,
+  flagOf,
+  numberOf,
+  objectOf,
+  objectsOf,
+  textMapOf,
+  textOf,
+  textsOf,
+  type Json,
+} from './fields.ts';
 
 /** `Config` of the Engine API with every field there, merged with the image's. */
 export interface ContainerConfig {
@@ -59,7 +70,10 @@ export function readConfig(request: ContainerRequest): ContainerConfig {
     Env: textsOf(request, 'Env'),
     Cmd: findTexts(request, 'Cmd', { lone: true }) ?? null,
     Image: textOf(request, 'Image'),
-    Volumes: request['Volumes'] === null || request['Volumes'] === undefined ? null : (objectOf(request, 'Volumes') as Record<string, Json>),
+    Volumes:
+      request['Volumes'] === null || request['Volumes'] === undefined
+        ? null
+        : (objectOf(request, 'Volumes') as Record<string, Json>),
     WorkingDir: textOf(request, 'WorkingDir'),
     Entrypoint: findTexts(request, 'Entrypoint', { lone: true }) ?? null,
     Labels: textMapOf(request, 'Labels'),
@@ -150,12 +164,15 @@ export function checkHostConfig(hostConfig: Json): string[] {
   if (objectsOf(hostConfig, 'DeviceRequests').length > 0) throw unimplemented('device requests (--gpus)');
   for (const kind of ['IpcMode', 'PidMode', 'UTSMode', 'CgroupnsMode']) {
     const mode = textOf(hostConfig, kind);
-    if (mode.startsWith('container:') && kind !== 'PidMode' && kind !== 'IpcMode') throw invalid(`invalid ${kind}: ${mode}`);
+    if (mode.startsWith('container:') && kind !== 'PidMode' && kind !== 'IpcMode')
+      throw invalid(`invalid ${kind}: ${mode}`);
   }
   const restart = objectOf(hostConfig, 'RestartPolicy');
   const policy = textOf(restart, 'Name');
   if (!['', 'no', 'always', 'unless-stopped', 'on-failure'].includes(policy)) {
-    throw invalid(`invalid restart policy: unknown policy '${policy}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`);
+    throw invalid(
+      `invalid restart policy: unknown policy '${policy}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
+    );
   }
   if (flagOf(hostConfig, 'AutoRemove') && policy !== '' && policy !== 'no') {
     throw invalid("can't create 'AutoRemove' container with restart policy");
@@ -164,7 +181,8 @@ export function checkHostConfig(hostConfig: Json): string[] {
     warnings.push(`restart policy "${policy}" is kept, but containers are not restarted yet`);
   }
   const driver = textOf(objectOf(hostConfig, 'LogConfig'), 'Type');
-  if (!['', 'json-file', 'none'].includes(driver)) warnings.push(`log driver "${driver}" is not there; output is kept as json-file`);
+  if (!['', 'json-file', 'none'].includes(driver))
+    warnings.push(`log driver "${driver}" is not there; output is kept as json-file`);
   if (numberOf(hostConfig, 'KernelMemory') !== 0) warnings.push('kernel memory limits are deprecated and ignored');
   return warnings;
 }

@@ -24,7 +24,10 @@ import { parseSignal } from './signals.ts';
 
 export const specType = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
 
-const runtimes: Readonly<Record<string, string>> = { crun: 'io.containerd.crun.v2', 'io.containerd.crun.v2': 'io.containerd.crun.v2' };
+const runtimes: Readonly<Record<string, string>> = {
+  crun: 'io.containerd.crun.v2',
+  'io.containerd.crun.v2': 'io.containerd.crun.v2',
+};
 
 /** Makes a container out of an image: name, snapshot, spec, files and row, or nothing of them. */
 export async function create(
@@ -51,7 +54,12 @@ export async function create(
   const taken = checked === '' ? reserveGeneratedName(house, call, id) : checked;
   if (checked !== '') reserveName(house, call, checked, id);
   undo.defer(() => house.ledger.names.release(call.namespace, taken));
-  const record = await build(house, call, { id, found, config, hostConfig, networkingConfig, warnings, name: taken }, undo);
+  const record = await build(
+    house,
+    call,
+    { id, found, config, hostConfig, networkingConfig, warnings, name: taken },
+    undo,
+  );
   await house.containers.create(call, record);
   // Point of no return: the row holds all of it now.
   undo.move();
@@ -83,7 +91,10 @@ async function build(house: EngineHouse, call: Call, draft: Draft, undo: AsyncDi
     namespace: call.namespace,
     created: new Date().toISOString(),
     imageId: found.model.id,
-    platform: formatPlatform({ os: found.model.config.os ?? 'linux', architecture: found.model.config.architecture ?? house.facts.architecture }),
+    platform: formatPlatform({
+      os: found.model.config.os ?? 'linux',
+      architecture: found.model.config.architecture ?? house.facts.architecture,
+    }),
     config,
     hostConfig,
     networkingConfig,
@@ -120,11 +131,21 @@ async function build(house: EngineHouse, call: Call, draft: Draft, undo: AsyncDi
 export const encodeSpec = (spec: OciSpec): Uint8Array => Buffer.from(JSON.stringify(spec));
 
 /** Docker's own values for what nobody gave. Who shares a network shares the name it is known by there. */
-function completeConfig(house: EngineHouse, call: Call, config: ContainerConfig, id: string, hostConfig: Json): ContainerConfig {
+function completeConfig(
+  house: EngineHouse,
+  call: Call,
+  config: ContainerConfig,
+  id: string,
+  hostConfig: Json,
+): ContainerConfig {
   const mode = networkModeOf(hostConfig);
   if (mode.kind === 'container') {
     const other = recordOf(resolve(house, call, mode.ref));
-    return { ...config, Hostname: other?.config.Hostname ?? id.slice(0, 12), Domainname: other?.config.Domainname ?? '' };
+    return {
+      ...config,
+      Hostname: other?.config.Hostname ?? id.slice(0, 12),
+      Domainname: other?.config.Domainname ?? '',
+    };
   }
   if (config.Hostname !== '') return config;
   return { ...config, Hostname: mode.kind === 'host' ? os.hostname() : id.slice(0, 12) };
@@ -132,14 +153,17 @@ function completeConfig(house: EngineHouse, call: Call, config: ContainerConfig,
 
 /** Labels that are too long for containerd's clients stay in the record, where Docker's find them. */
 function keptLabels(labels: Labels, ours: Labels): Labels {
-  const fits = Object.entries(labels).filter(([key, value]) => key !== '' && Buffer.byteLength(key) + Buffer.byteLength(value) <= 4096);
+  const fits = Object.entries(labels).filter(
+    ([key, value]) => key !== '' && Buffer.byteLength(key) + Buffer.byteLength(value) <= 4096,
+  );
   return Object.fromEntries([...fits, ...Object.entries(ours).filter(([, value]) => value !== '')]);
 }
 
 function checkNetwork(house: EngineHouse, call: Call, hostConfig: Json): void {
   const mode = networkModeOf(hostConfig);
   if (mode.kind === 'container') resolve(house, call, mode.ref);
-  if (mode.kind === 'network' && mode.name !== 'bridge') throw new HakoError('not-found', `network ${mode.name} not found`);
+  if (mode.kind === 'network' && mode.name !== 'bridge')
+    throw new HakoError('not-found', `network ${mode.name} not found`);
 }
 
 /** Holds what is made until the row does, against a garbage collection in between. */
@@ -157,7 +181,8 @@ async function dropLease(house: EngineHouse, call: Call): Promise<void> {
     await house.leases.delete({ namespace: call.namespace, signal: cleanupSignal() }, call.lease, { sync: false });
   } catch (error) {
     // It expires by itself.
-    if (codeOf(error) !== 'not-found') house.logger.log('warn', 'a lease was not dropped', { lease: call.lease, error: messageOf(error) });
+    if (codeOf(error) !== 'not-found')
+      house.logger.log('warn', 'a lease was not dropped', { lease: call.lease, error: messageOf(error) });
   }
 }
 
@@ -169,17 +194,26 @@ async function prepareSnapshot(
   undo: AsyncDisposableStack,
 ): Promise<{ mounts: readonly Mount[]; snapshotter: string }> {
   const snapshotter = house.defaultSnapshotter;
-  const mounts = await house.snapshots.prepare(call, snapshotter, id, found.model.chainId, {}).catch((error: unknown) => {
-    if (codeOf(error) !== 'not-found') throw error;
-    const hint = `image "${found.image.name}" is not unpacked for snapshotter "${snapshotter}": pull it again`;
-    throw new HakoError('failed-precondition', hint, error);
-  });
+  const mounts = await house.snapshots
+    .prepare(call, snapshotter, id, found.model.chainId, {})
+    .catch((error: unknown) => {
+      if (codeOf(error) !== 'not-found') throw error;
+      const hint = `image "${found.image.name}" is not unpacked for snapshotter "${snapshotter}": pull it again`;
+      throw new HakoError('failed-precondition', hint, error);
+    });
   undo.defer(() => house.snapshots.remove({ namespace: call.namespace, signal: cleanupSignal() }, snapshotter, id));
   return { mounts, snapshotter };
 }
 
-async function userOf(house: EngineHouse, rootfs: readonly Mount[], user: string, groups: readonly string[], signal: AbortSignal): Promise<User> {
+async function userOf(
+  house: EngineHouse,
+  rootfs: readonly Mount[],
+  user: string,
+  groups: readonly string[],
+  signal: AbortSignal,
+): Promise<User> {
   const [passwd, group] = await house.rootfs.readFiles(rootfs, ['/etc/passwd', '/etc/group'], signal);
-  const text = (bytes: Uint8Array | undefined): string | undefined => (bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8'));
+  const text = (bytes: Uint8Array | undefined): string | undefined =>
+    bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8');
   return lookUpUser(user, text(passwd), text(group), groups);
 }

@@ -36,7 +36,16 @@ class FakeNetwork implements Partial<NetworkDriver> {
 
   attach: NetworkDriver['attach'] = async ({ namespace, id, network, ports }) => {
     if (this.failure !== undefined) throw this.failure;
-    const status = { network, interfaceName: 'eth0', ipAddress: '10.0.0.2', prefixLength: 16, gateway: '10.0.0.1', macAddress: '', dns: [], ports };
+    const status = {
+      network,
+      interfaceName: 'eth0',
+      ipAddress: '10.0.0.2',
+      prefixLength: 16,
+      gateway: '10.0.0.1',
+      macAddress: '',
+      dns: [],
+      ports,
+    };
     this.attached.set(`${namespace}/${id}`, status);
     return status;
   };
@@ -63,13 +72,22 @@ function engineOver(bridge: Bridge, network: FakeNetwork): Engine {
 /** An image without layers, under one name. */
 async function makeImage(bridge: Bridge, name: string): Promise<void> {
   const digest = (text: string): string => `sha256:${createHash('sha256').update(text).digest('hex')}`;
-  const config = JSON.stringify({ os: 'linux', architecture: 'amd64', config: { Cmd: ['serve'], Env: ['A=1'] }, rootfs: { type: 'layers', diff_ids: [] } });
+  const config = JSON.stringify({
+    os: 'linux',
+    architecture: 'amd64',
+    config: { Cmd: ['serve'], Env: ['A=1'] },
+    rootfs: { type: 'layers', diff_ids: [] },
+  });
   const manifest = JSON.stringify({
     schemaVersion: 2,
     config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: digest(config), size: config.length },
     layers: [],
   });
-  const target = { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: digest(manifest), size: manifest.length };
+  const target = {
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    digest: digest(manifest),
+    size: manifest.length,
+  };
   // The manifest holds its config, the image its manifest, as a pull would label them.
   await upload(bridge, call, config);
   await upload(bridge, call, manifest, { 'containerd.io/gc.ref.content.config': digest(config) });
@@ -102,10 +120,14 @@ test('a container that Docker made is an ordinary one of containerd', async () =
   const { id } = await house.engine.create(call, 'web', request({ Labels: { a: 'b' } }));
   assert.match(id, /^[0-9a-f]{64}$/);
   const made = house.bridge.containers.get(call, id);
-  assert.deepEqual([made.image, made.snapshotKey, made.labels['nerdctl/name'], made.labels['a']], ['docker.io/library/ark:latest', id, 'web', 'b']);
+  assert.deepEqual(
+    [made.image, made.snapshotKey, made.labels['nerdctl/name'], made.labels['a']],
+    ['docker.io/library/ark:latest', id, 'web', 'b'],
+  );
   const spec = JSON.parse(Buffer.from(made.spec?.value ?? '').toString()) as { process: { args: string[] } };
   assert.deepEqual(spec.process.args, ['serve']);
-  for (const ref of ['web', '/web', id, id.slice(0, 6)]) assert.equal((await house.engine.inspect(call, ref, { size: false }))['Id'], id);
+  for (const ref of ['web', '/web', id, id.slice(0, 6)])
+    assert.equal((await house.engine.inspect(call, ref, { size: false }))['Id'], id);
   assert.deepEqual(house.bridge.leases.list(call, []), []);
 });
 
@@ -117,7 +139,10 @@ test('a name is given once, and a refused container leaves nothing', async () =>
     message: `Conflict. The container name "/web" is already in use by container "${id}". You have to remove (or rename) that container to be able to reuse that name.`,
   });
   await assert.rejects(house.engine.create(call, 'other', request({ User: 'ghost' })), /unable to find user ghost/);
-  await assert.rejects(house.engine.create(call, '', { Image: 'nosuch' }), { code: 'not-found', message: 'No such image: nosuch:latest' });
+  await assert.rejects(house.engine.create(call, '', { Image: 'nosuch' }), {
+    code: 'not-found',
+    message: 'No such image: nosuch:latest',
+  });
   assert.equal(house.bridge.containers.list(call, []).length, 1);
   assert.equal([...house.bridge.snapshots.list(call, 'overlayfs', [])].length, 1);
   assert.deepEqual(house.bridge.leases.list(call, []), []);
@@ -145,18 +170,28 @@ test('a run goes from start to exit, its task is freed, and its state stays', as
 
 test('--rm removes a container with its volumes when it ends, and tells who waits for that', async () => {
   await using house = await open();
-  const { id } = await house.engine.create(call, '', request({ HostConfig: { AutoRemove: true }, Volumes: { '/data': {} } }));
+  const { id } = await house.engine.create(
+    call,
+    '',
+    request({ HostConfig: { AutoRemove: true }, Volumes: { '/data': {} } }),
+  );
   const { exit } = await house.engine.wait(call, id, 'removed');
   await house.engine.start(call, id);
   house.bridge.runtime.end('default', id, 7);
   assert.deepEqual(await exit, { statusCode: 7 });
-  await assert.rejects(house.engine.inspect(call, id, { size: false }), { code: 'not-found', message: `No such container: ${id}` });
+  await assert.rejects(house.engine.inspect(call, id, { size: false }), {
+    code: 'not-found',
+    message: `No such container: ${id}`,
+  });
   assert.deepEqual([...house.bridge.snapshots.list(call, 'overlayfs', [])], []);
 });
 
 test('a command that is missing leaves a created container with exit code 127, or none with --rm', async () => {
   await using house = await open();
-  house.bridge.runtime.failures.set('create', new HakoError('not-found', 'exec: "serve": executable file not found in $PATH'));
+  house.bridge.runtime.failures.set(
+    'create',
+    new HakoError('not-found', 'exec: "serve": executable file not found in $PATH'),
+  );
   const { id } = await house.engine.create(call, 'web', request());
   await assert.rejects(house.engine.start(call, id), {
     code: 'invalid-argument',
@@ -204,12 +239,20 @@ test('a container of another door is shown, killed and removed like any', async 
   await using house = await open();
   await container(house.bridge, 'fromctr');
   const listed = await house.engine.list(call, { all: true, limit: 0, size: false, filters: new Map() });
-  assert.deepEqual(listed.map((one) => [one['Names'], one['State']]), [[['/fromctr'], 'created']]);
-  await house.bridge.tasks.create(call, { id: 'fromctr', rootfs: [], stdio: { stdin: '', stdout: '/fifo', stderr: '', terminal: false } });
+  assert.deepEqual(
+    listed.map((one) => [one['Names'], one['State']]),
+    [[['/fromctr'], 'created']],
+  );
+  await house.bridge.tasks.create(call, {
+    id: 'fromctr',
+    rootfs: [],
+    stdio: { stdin: '', stdout: '/fifo', stderr: '', terminal: false },
+  });
   await house.bridge.tasks.start(call, 'fromctr', '');
   await assert.rejects(house.engine.remove(call, 'fromctr', { force: false, volumes: false }), {
     code: 'conflict',
-    message: 'cannot remove container "fromctr": container is running: stop the container before removing or force remove',
+    message:
+      'cannot remove container "fromctr": container is running: stop the container before removing or force remove',
   });
   await house.engine.kill(call, 'fromctr', 'KILL');
   // Its client removes the task by itself.
@@ -232,9 +275,14 @@ test('a stopped container can be renamed, and is found by its new name alone', a
 test('an image that a container was made from is removed only when forced', async () => {
   await using house = await open();
   const { id } = await house.engine.create(call, 'web', request());
-  await assert.rejects(house.engine.imageRemove(call, 'ark', { force: false, prune: true }), /\(must force\) - container .* is using its referenced image/);
+  await assert.rejects(
+    house.engine.imageRemove(call, 'ark', { force: false, prune: true }),
+    /\(must force\) - container .* is using its referenced image/,
+  );
   await house.engine.imageTag(call, 'ark', 'ark:v2');
-  assert.deepEqual(await house.engine.imageRemove(call, 'ark:v2', { force: false, prune: true }), [{ Untagged: 'ark:v2' }]);
+  assert.deepEqual(await house.engine.imageRemove(call, 'ark:v2', { force: false, prune: true }), [
+    { Untagged: 'ark:v2' },
+  ]);
   await house.engine.remove(call, id, { force: false, volumes: false });
   const removed = await house.engine.imageRemove(call, 'ark', { force: false, prune: true });
   assert.deepEqual(removed[0], { Untagged: 'ark:latest' });
@@ -258,5 +306,9 @@ test('events are told in the words of Docker', async () => {
       over.abort();
     }
   }
-  assert.deepEqual(seen, [['create', 'web'], ['start', 'web'], ['die', 'web']]);
+  assert.deepEqual(seen, [
+    ['create', 'web'],
+    ['start', 'web'],
+    ['die', 'web'],
+  ]);
 });

@@ -55,7 +55,12 @@ async function* translate(
   }
 }
 
-function tell(house: EngineHouse, call: Call, event: Event, remembered: Map<string, Readonly<Record<string, string>>>): Told | undefined {
+function tell(
+  house: EngineHouse,
+  call: Call,
+  event: Event,
+  remembered: Map<string, Readonly<Record<string, string>>>,
+): Told | undefined {
   if (event.payload.kind !== 'plain') return undefined;
   const { fields } = event.payload;
   const text = (key: string): string => (typeof fields[key] === 'string' ? (fields[key] as string) : '');
@@ -74,7 +79,8 @@ function tell(house: EngineHouse, call: Call, event: Event, remembered: Map<stri
   // An exec's end comes under the same topic, told by its id.
   const execId = text('id');
   const exitCode = String(fields['exitStatus'] ?? 0);
-  if (execId !== '' && execId !== id) return { type: 'container', action: 'exec_die', id, attributes: { ...attributes, execID: execId, exitCode } };
+  if (execId !== '' && execId !== id)
+    return { type: 'container', action: 'exec_die', id, attributes: { ...attributes, execID: execId, exitCode } };
   return { type: 'container', action, id, attributes: { ...attributes, exitCode } };
 }
 
@@ -94,12 +100,17 @@ function attributesOf(house: EngineHouse, call: Call, id: string): Readonly<Reco
 
 function passes({ type, action, id, attributes }: Told, filters: Filters): boolean {
   const name = attributes['name'] ?? '';
-  const isThing = (kind: string) => (value: string): boolean => type === kind && (id.startsWith(value) || name === value);
+  const isThing =
+    (kind: string) =>
+    (value: string): boolean =>
+      type === kind && (id.startsWith(value) || name === value);
   return (
     keyedFilter(filters, 'type', (value) => value === type) &&
     keyedFilter(filters, 'event', (value) => action === value || action.startsWith(`${value}:`)) &&
     keyedFilter(filters, 'container', isThing('container')) &&
-    keyedFilter(filters, 'image', (value) => [id, name, attributes['image']].some((text) => text === value || text?.startsWith(`${value}:`) === true)) &&
+    keyedFilter(filters, 'image', (value) =>
+      [id, name, attributes['image']].some((text) => text === value || text?.startsWith(`${value}:`) === true),
+    ) &&
     (filters.get('label') ?? []).every((wanted) => {
       const at = wanted.indexOf('=');
       return at < 0 ? wanted in attributes : attributes[wanted.slice(0, at)] === wanted.slice(at + 1);

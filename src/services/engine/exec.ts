@@ -12,8 +12,7 @@ import { mergeEnv } from './config.ts';
 import type { Attachment, EngineObject, ExecRequest } from './engine.ts';
 import type { Exec } from './execs.ts';
 import { textsOf } from './fields.ts';
-import { ignoreMissing, ioDirectory } from './hooks.ts';
-import { ownCall, type EngineHouse } from './house.ts';
+import { ignoreMissing, ioDirectory, ownCall, type EngineHouse } from './house.ts';
 import { labelled, merge } from './merge.ts';
 import { recordOf } from './record.ts';
 import { resolve, standingOf } from './resolve.ts';
@@ -21,7 +20,12 @@ import { resolve, standingOf } from './resolve.ts';
 /** How long output may still come after the process has ended: a child of its own may hold the pipe for ever. */
 const drainTime = 2000;
 
-export async function execCreate(house: EngineHouse, call: Call, ref: string, request: ExecRequest): Promise<{ id: string }> {
+export async function execCreate(
+  house: EngineHouse,
+  call: Call,
+  ref: string,
+  request: ExecRequest,
+): Promise<{ id: string }> {
   const { id } = runningContainer(house, call, ref);
   if (request.cmd.length === 0 || request.cmd[0] === '') throw invalid('No exec command specified');
   mergeEnv([], request.env);
@@ -31,7 +35,8 @@ export async function execCreate(house: EngineHouse, call: Call, ref: string, re
 function runningContainer(house: EngineHouse, call: Call, ref: string): Container {
   const container = resolve(house, call, ref);
   const { status } = standingOf(house, call, container.id);
-  if (status === 'paused') throw new HakoError('conflict', `Container ${ref} is paused, unpause the container before exec`);
+  if (status === 'paused')
+    throw new HakoError('conflict', `Container ${ref} is paused, unpause the container before exec`);
   if (status !== 'running') throw new HakoError('conflict', `container ${container.id} is not running`);
   return container;
 }
@@ -94,7 +99,8 @@ async function watch(house: EngineHouse, exec: Exec): Promise<void> {
   } catch (error) {
     // The container went, and its processes with it.
     exec.exitCode ??= 137;
-    if (codeOf(error) !== 'not-found') house.logger.log('warn', 'an exec was lost sight of', { id: exec.id, error: messageOf(error) });
+    if (codeOf(error) !== 'not-found')
+      house.logger.log('warn', 'an exec was lost sight of', { id: exec.id, error: messageOf(error) });
   }
   exec.state = 'ended';
   exec.endedAt = Date.now();
@@ -104,8 +110,14 @@ async function watch(house: EngineHouse, exec: Exec): Promise<void> {
 }
 
 /** The process of an exec: the container's own, but for what was asked. */
-async function processOf(house: EngineHouse, call: Call, container: Container, request: ExecRequest): Promise<OciProcess> {
-  if (container.spec === undefined) throw new HakoError('failed-precondition', `container "${container.id}" has no spec`);
+async function processOf(
+  house: EngineHouse,
+  call: Call,
+  container: Container,
+  request: ExecRequest,
+): Promise<OciProcess> {
+  if (container.spec === undefined)
+    throw new HakoError('failed-precondition', `container "${container.id}" has no spec`);
   const spec = JSON.parse(Buffer.from(container.spec.value).toString('utf8')) as OciSpec;
   const record = recordOf(container);
   const base = spec.process;
@@ -125,11 +137,19 @@ async function processOf(house: EngineHouse, call: Call, container: Container, r
     env: mergeEnv([...env, ...(request.tty ? ['TERM=xterm'] : [])], request.env),
     cwd: request.workdir === '' ? base.cwd : request.workdir,
     user,
-    ...(base.capabilities === undefined && !request.privileged ? {} : { capabilities: { bounding: held, effective, permitted: effective } }),
+    ...(base.capabilities === undefined && !request.privileged
+      ? {}
+      : { capabilities: { bounding: held, effective, permitted: effective } }),
   };
 }
 
-async function userOf(house: EngineHouse, call: Call, id: string, user: string, groups: readonly string[]): Promise<OciProcess['user']> {
+async function userOf(
+  house: EngineHouse,
+  call: Call,
+  id: string,
+  user: string,
+  groups: readonly string[],
+): Promise<OciProcess['user']> {
   const { pid } = standingOf(house, call, id);
   const files = await house.rootfs.readFilesOf(pid, ['/etc/passwd', '/etc/group'], call.signal);
   const [passwd, group] = files.map((bytes) => (bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8')));
@@ -215,9 +235,15 @@ async function* until<T>(ended: Promise<void>, source: AsyncIterable<T>): AsyncG
   await ended;
 }
 
-export async function execResize(house: EngineHouse, call: Call, id: string, size: { width: number; height: number }): Promise<void> {
+export async function execResize(
+  house: EngineHouse,
+  call: Call,
+  id: string,
+  size: { width: number; height: number },
+): Promise<void> {
   const exec = house.execs.get(call.namespace, id);
-  if (exec.state !== 'running' && exec.state !== 'starting') throw new HakoError('conflict', `exec command ${id} is not running`);
+  if (exec.state !== 'running' && exec.state !== 'starting')
+    throw new HakoError('conflict', `exec command ${id} is not running`);
   if (size.width === 0 && size.height === 0) return;
   await ignoreMissing(house.tasks.resize(call, exec.containerId, id, size));
 }

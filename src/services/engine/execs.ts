@@ -27,7 +27,11 @@ export class Execs {
 
   create(namespace: string, containerId: string, request: ExecRequest): Exec {
     this.#sweep();
-    if (this.#execs.size >= limit) throw new HakoError('resource-exhausted', `more than ${limit} exec instances are kept: try again in some minutes`);
+    if (this.#execs.size >= limit)
+      throw new HakoError(
+        'resource-exhausted',
+        `more than ${limit} exec instances are kept: try again in some minutes`,
+      );
     const id = randomBytes(32).toString('hex');
     const exec: Exec = {
       id,
@@ -47,7 +51,8 @@ export class Execs {
   /** not-found in Docker's words. */
   get(namespace: string, id: string): Exec {
     const exec = this.#execs.get(id);
-    if (exec === undefined || exec.namespace !== namespace) throw new HakoError('not-found', `No such exec instance: ${id}`);
+    if (exec === undefined || exec.namespace !== namespace)
+      throw new HakoError('not-found', `No such exec instance: ${id}`);
     return exec;
   }
 

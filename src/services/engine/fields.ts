@@ -56,7 +56,10 @@ export function objectOf(source: Json, key: string): Json {
 export function objectsOf(source: Json, key: string): Json[] {
   const value = source[key];
   if (absent(value)) return [];
-  if (!Array.isArray(value) || !value.every((item) => typeof item === 'object' && item !== null && !Array.isArray(item))) {
+  if (
+    !Array.isArray(value) ||
+    !value.every((item) => typeof item === 'object' && item !== null && !Array.isArray(item))
+  ) {
     throw wrong(key, 'a list of objects');
   }
   return value as Json[];

@@ -40,7 +40,10 @@ export async function writeFiles(
   const extra = textsOf(hostConfig, 'ExtraHosts');
   const { Hostname: hostname, Domainname: domainname } = config;
   await replace(files.hostname, `${hostname}\n`);
-  await replace(files.hosts, hostNetwork ? await hostHosts(extra) : hostsFile({ hostname, domainname, addresses, extra }));
+  await replace(
+    files.hosts,
+    hostNetwork ? await hostHosts(extra) : hostsFile({ hostname, domainname, addresses, extra }),
+  );
   await replace(
     files.resolvConf,
     resolvConf({
@@ -55,7 +58,11 @@ export async function writeFiles(
 }
 
 /** Gives a container the files of the one whose network it shares. Those of another door's container are its own affair. */
-export async function copyFiles(house: EngineHouse, container: { readonly id: string; readonly namespace: string }, from: string): Promise<void> {
+export async function copyFiles(
+  house: EngineHouse,
+  container: { readonly id: string; readonly namespace: string },
+  from: string,
+): Promise<void> {
   const mine = filesOf(house, container.namespace, container.id);
   const theirs = filesOf(house, container.namespace, from);
   for (const name of ['hostname', 'hosts', 'resolvConf'] as const) {

@@ -1,18 +1,14 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import { codeOf, messageOf } from '#base/errors.ts';
+import { messageOf } from '#base/errors.ts';
 import type { Container } from '#core/containers.ts';
 import type { TaskHooks } from '../tasks.ts';
 import { flagOf } from './fields.ts';
-import { keyOf, ownCall, type EngineHouse } from './house.ts';
+import { ignoreMissing, ioDirectory, keyOf, ownCall, type EngineHouse } from './house.ts';
 import { connect, disconnect, reconcileNetworks } from './network.ts';
 import { recordOf } from './record.ts';
 import { removeContainer } from './remove.ts';
 import { isAlive, standingOf } from './resolve.ts';
-
-/** Directory of the FIFOs that the daemon makes as a client of its own tasks. */
-export const ioDirectory = (house: Pick<EngineHouse, 'state'>, namespace: string, id: string): string =>
-  path.join(house.state, 'io', namespace, id);
 
 /** What hangs on a task's life, whichever door starts and ends it. */
 export const taskHooks = (house: EngineHouse): TaskHooks => ({
@@ -59,21 +55,18 @@ function isOurs(house: EngineHouse, stdio: { stdin: string; stdout: string; stde
   return stdio.stdout === '' && stdio.stderr === '' && (stdio.stdin === '' || stdio.stdin.startsWith(io));
 }
 
-export async function ignoreMissing(work: Promise<unknown>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (codeOf(error) !== 'not-found') throw error;
-  }
-}
-
 /** After the tasks agree with the machine: goes on with what a daemon that died was about to do. */
 export async function reconcile(house: EngineHouse, signal: AbortSignal): Promise<void> {
   for (const { name: namespace } of house.namespaces.list()) {
     for (const container of house.containers.list({ namespace, signal }, [])) {
-      if (recordOf(container) === undefined || isAlive(standingOf(house, { namespace, signal }, container.id))) continue;
+      if (recordOf(container) === undefined || isAlive(standingOf(house, { namespace, signal }, container.id)))
+        continue;
       await settle(house, namespace, container.id).catch((error: unknown) => {
-        house.logger.log('warn', 'a container that ended was not tidied up', { namespace, id: container.id, error: messageOf(error) });
+        house.logger.log('warn', 'a container that ended was not tidied up', {
+          namespace,
+          id: container.id,
+          error: messageOf(error),
+        });
       });
     }
   }

@@ -1,4 +1,6 @@
+import path from 'node:path';
 import type { Call } from '#base/call.ts';
+import { codeOf } from '#base/errors.ts';
 import { Locks } from '#base/locks.ts';
 import { silent, type Logger } from '#base/log.ts';
 import type { NetworkDriver } from '#core/network.ts';
@@ -62,3 +64,16 @@ export const keyOf = (namespace: string, id: string): string => `${namespace}/${
 
 /** A call of the daemon's own, which no client can end. */
 export const ownCall = (house: EngineHouse, namespace: string): Call => ({ namespace, signal: house.signal });
+
+/** Directory of the FIFOs that the daemon makes as a client of its own tasks. */
+export const ioDirectory = (house: Pick<EngineHouse, 'state'>, namespace: string, id: string): string =>
+  path.join(house.state, 'io', namespace, id);
+
+/** For steps that may have been done already. */
+export async function ignoreMissing(work: Promise<unknown>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (codeOf(error) !== 'not-found') throw error;
+  }
+}

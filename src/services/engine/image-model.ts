@@ -3,7 +3,16 @@ import { HakoError } from '#base/errors.ts';
 import { hostPlatform, matchPlatform, parsePlatform } from '#base/platforms.ts';
 import { familiar, normalizeReference, parseReference } from '#base/reference.ts';
 import type { Descriptor, Image } from '#core/images.ts';
-import { chainIds, choosePlatform, isIndex, isManifest, maxJson, parseConfig, parseIndex, parseManifest } from '../pull-manifest.ts';
+import {
+  chainIds,
+  choosePlatform,
+  isIndex,
+  isManifest,
+  maxJson,
+  parseConfig,
+  parseIndex,
+  parseManifest,
+} from '../pull-manifest.ts';
 import type { ImageDefaults } from './config.ts';
 import type { EngineHouse } from './house.ts';
 
@@ -52,7 +61,12 @@ export class ImageCache {
 }
 
 /** Reads what an image's name points at, for this machine or another platform. */
-export async function readImage(house: EngineHouse, call: Call, target: Descriptor, platform = ''): Promise<ImageModel> {
+export async function readImage(
+  house: EngineHouse,
+  call: Call,
+  target: Descriptor,
+  platform = '',
+): Promise<ImageModel> {
   const key = `${call.namespace} ${target.digest} ${platform}`;
   const kept = house.imageCache.find(key);
   // Content is seen by namespace, and the collector may have taken it meanwhile.
@@ -74,13 +88,31 @@ export async function readImage(house: EngineHouse, call: Call, target: Descript
 }
 
 /** The manifest of the platform asked for; without one, of what is here the best for this machine. */
-async function findManifest(house: EngineHouse, call: Call, target: Descriptor, platform: string, depth = 0): Promise<Descriptor> {
+async function findManifest(
+  house: EngineHouse,
+  call: Call,
+  target: Descriptor,
+  platform: string,
+  depth = 0,
+): Promise<Descriptor> {
   if (!isIndex(target)) return target;
-  if (depth > 4) throw new HakoError('failed-precondition', `image "${target.digest}": indexes within indexes, too deep`);
+  if (depth > 4)
+    throw new HakoError('failed-precondition', `image "${target.digest}": indexes within indexes, too deep`);
   const children = parseIndex(target, await house.content.readAll(call, target.digest, maxJson));
-  if (platform !== '') return findManifest(house, call, choosePlatform(target.digest, children, parsePlatform(platform)), platform, depth + 1);
-  const here = children.filter((child) => (isManifest(child) || isIndex(child)) && house.content.find(call, child.digest) !== undefined);
-  const runs = here.filter((child) => child.platform === undefined || matchPlatform(hostPlatform(), child.platform) !== undefined);
+  if (platform !== '')
+    return findManifest(
+      house,
+      call,
+      choosePlatform(target.digest, children, parsePlatform(platform)),
+      platform,
+      depth + 1,
+    );
+  const here = children.filter(
+    (child) => (isManifest(child) || isIndex(child)) && house.content.find(call, child.digest) !== undefined,
+  );
+  const runs = here.filter(
+    (child) => child.platform === undefined || matchPlatform(hostPlatform(), child.platform) !== undefined,
+  );
   const chosen = runs.length > 0 ? choosePlatform(target.digest, runs, hostPlatform()) : here[0];
   if (chosen === undefined) throw new HakoError('not-found', `image "${target.digest}": none of its platforms is here`);
   return findManifest(house, call, chosen, '', depth + 1);
@@ -100,7 +132,8 @@ export interface FoundImage {
  */
 export async function findImage(house: EngineHouse, call: Call, ref: string, platform?: string): Promise<FoundImage> {
   const named = findByName(house, call, ref);
-  if (named !== undefined) return { image: named, model: await readImage(house, call, named.target, platform), byName: true };
+  if (named !== undefined)
+    return { image: named, model: await readImage(house, call, named.target, platform), byName: true };
   const hex = /^(?:sha256:)?([a-f0-9]{1,64})$/.exec(ref)?.[1];
   const matches = new Map<string, FoundImage>();
   if (hex !== undefined) {
@@ -113,7 +146,8 @@ export async function findImage(house: EngineHouse, call: Call, ref: string, pla
       }
     }
   }
-  if (matches.size > 1) throw new HakoError('invalid-argument', `image "${ref}": several images begin with this id, give more of it`);
+  if (matches.size > 1)
+    throw new HakoError('invalid-argument', `image "${ref}": several images begin with this id, give more of it`);
   for (const found of matches.values()) return found;
   throw noSuchImage(ref);
 }
@@ -138,9 +172,12 @@ function findByName(house: EngineHouse, call: Call, ref: string): Image | undefi
   const { domain, path, tag, digest } = reference;
   const base = `${domain}/${path}`;
   if (digest === undefined) return house.images.find(call, `${base}:${tag ?? 'latest'}`);
-  const exact = house.images.find(call, `${base}@${digest}`) ?? house.images.find(call, `${base}:${tag ?? ''}@${digest}`);
+  const exact =
+    house.images.find(call, `${base}@${digest}`) ?? house.images.find(call, `${base}:${tag ?? ''}@${digest}`);
   if (exact !== undefined) return exact;
-  return house.images.list(call, []).find((image) => image.target.digest === digest && repositoryOf(image.name) === base);
+  return house.images
+    .list(call, [])
+    .find((image) => image.target.digest === digest && repositoryOf(image.name) === base);
 }
 
 /** `docker.io/library/alpine` of any name of an image; the name itself when it is not one of a registry's. */

@@ -3,8 +3,7 @@ import { HakoError } from '#base/errors.ts';
 import type { Container } from '#core/containers.ts';
 import type { Image } from '#core/images.ts';
 import type { EngineObject } from './engine.ts';
-import { ignoreMissing } from './hooks.ts';
-import type { EngineHouse } from './house.ts';
+import { ignoreMissing, type EngineHouse } from './house.ts';
 import { familiarOr, findImage, repositoryOf, type FoundImage } from './image-model.ts';
 import { imageGroups } from './images.ts';
 import { recordOf } from './record.ts';
@@ -24,9 +23,13 @@ export async function imageRemove(
   options: { force: boolean; prune: boolean },
 ): Promise<EngineObject[]> {
   const found = await findImage(house, call, ref);
-  const names = (await imageGroups(house, call)).find((group) => group.model.id === found.model.id)?.names ?? [found.image];
+  const names = (await imageGroups(house, call)).find((group) => group.model.id === found.model.id)?.names ?? [
+    found.image,
+  ];
   const users = usersOf(house, call, found);
-  const going = found.byName ? nameAlone(found, ref, names, users, options) : allNames(house, call, found, names, users, options);
+  const going = found.byName
+    ? nameAlone(found, ref, names, users, options)
+    : allNames(house, call, found, names, users, options);
   const records: EngineObject[] = [];
   for (const { name } of going) {
     // With the last one, what nothing else holds is gone from disk before the client hears of it.
@@ -49,7 +52,13 @@ function usersOf(house: EngineHouse, call: Call, { model, image }: FoundImage): 
 }
 
 /** The one name, with the digests of its repository when no tag of that is left. */
-function nameAlone({ image, model }: FoundImage, ref: string, names: readonly Image[], users: readonly Container[], options: { force: boolean }): Image[] {
+function nameAlone(
+  { image, model }: FoundImage,
+  ref: string,
+  names: readonly Image[],
+  users: readonly Container[],
+  options: { force: boolean },
+): Image[] {
   const repository = repositoryOf(image.name);
   const others = names.filter(({ name }) => name !== image.name);
   const tagged = others.some(({ name }) => repositoryOf(name) === repository && !name.includes('@'));
@@ -73,14 +82,21 @@ function allNames(
 ): readonly Image[] {
   const running = users.find(({ id }) => isAlive(standingOf(house, call, id)));
   if (running !== undefined) {
-    throw conflict(`unable to delete ${short(model.id)} (cannot be forced) - image is being used by running container ${short(running.id)}`);
+    throw conflict(
+      `unable to delete ${short(model.id)} (cannot be forced) - image is being used by running container ${short(running.id)}`,
+    );
   }
   if (options.force) return names;
   const tags = names.filter(({ name }) => !name.includes('@'));
-  if (tags.length > 1) throw conflict(`unable to delete ${short(model.id)} (must be forced) - image is referenced in multiple repositories`);
+  if (tags.length > 1)
+    throw conflict(
+      `unable to delete ${short(model.id)} (must be forced) - image is referenced in multiple repositories`,
+    );
   const user = users[0];
   if (user !== undefined) {
-    throw conflict(`unable to delete ${short(model.id)} (must be forced) - image is being used by stopped container ${short(user.id)}`);
+    throw conflict(
+      `unable to delete ${short(model.id)} (must be forced) - image is being used by stopped container ${short(user.id)}`,
+    );
   }
   return names;
 }

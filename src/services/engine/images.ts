@@ -44,7 +44,7 @@ function createdOf({ model }: ImageGroup): number {
 async function sizeOf(house: EngineHouse, call: Call, model: ImageModel): Promise<number> {
   let size = 0;
   try {
-    for (let key = model.chainId; key !== ''; ) {
+    for (let key = model.chainId; key !== '';) {
       const info = house.snapshots.stat(call, house.defaultSnapshotter, key);
       size += (await house.snapshots.usage(call, house.defaultSnapshotter, key)).bytes;
       key = info.parent;
@@ -74,12 +74,18 @@ function digestsOf(house: EngineHouse, call: Call, names: readonly Image[]): str
 const known = ['before', 'dangling', 'label', 'label!', 'reference', 'since', 'until'];
 
 /** `GET /images/json`. */
-export async function images(house: EngineHouse, call: Call, options: { all: boolean; filters: Filters }): Promise<EngineObject[]> {
+export async function images(
+  house: EngineHouse,
+  call: Call,
+  options: { all: boolean; filters: Filters },
+): Promise<EngineObject[]> {
   const { filters } = options;
   for (const key of filters.keys()) if (!known.includes(key)) throw invalid(`invalid filter '${key}'`);
   const groups = await imageGroups(house, call);
   const timesOf = async (key: string): Promise<number[]> =>
-    Promise.all((filters.get(key) ?? []).map(async (ref) => createdOf({ ...(await findImage(house, call, ref)), names: [] })));
+    Promise.all(
+      (filters.get(key) ?? []).map(async (ref) => createdOf({ ...(await findImage(house, call, ref)), names: [] })),
+    );
   const before = await timesOf('before');
   const since = await timesOf('since');
   const counts = containersByImage(house, call);
@@ -124,7 +130,10 @@ function matchesReference(name: string, pattern: string): boolean {
   const bare = shown.replace(/[:@][^/]*$/, '');
   if (pattern.length > 256) throw invalid('filter "reference": longer than 256 characters');
   // Each wildcard becomes a class that cannot overlap its neighbour's, so that no pattern runs away.
-  const source = pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*+/g, '[^/]*').replace(/\?/g, '[^/]');
+  const source = pattern
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replace(/\*+/g, '[^/]*')
+    .replace(/\?/g, '[^/]');
   const matcher = new RegExp(`^${source}$`);
   return [shown, bare].some((text) => matcher.test(text));
 }
@@ -191,7 +200,7 @@ export async function imageHistory(house: EngineHouse, call: Call, ref: string):
 async function layerSizes(house: EngineHouse, call: Call, model: ImageModel): Promise<number[]> {
   try {
     const sizes: number[] = [];
-    for (let key = model.chainId; key !== ''; ) {
+    for (let key = model.chainId; key !== '';) {
       sizes.unshift((await house.snapshots.usage(call, house.defaultSnapshotter, key)).bytes);
       key = house.snapshots.stat(call, house.defaultSnapshotter, key).parent;
     }
@@ -205,7 +214,8 @@ async function layerSizes(house: EngineHouse, call: Call, model: ImageModel): Pr
 /** `POST /images/{name}/tag`: another name for the same thing; one that exists moves. */
 export async function imageTag(house: EngineHouse, call: Call, ref: string, target: string): Promise<void> {
   const { image } = await findImage(house, call, ref);
-  if (parseReference(target).digest !== undefined) throw new HakoError('invalid-argument', 'refusing to create a tag with a digest reference');
+  if (parseReference(target).digest !== undefined)
+    throw new HakoError('invalid-argument', 'refusing to create a tag with a digest reference');
   const name = formatReference(normalizeReference(target));
   const given = { name, labels: image.labels, target: image.target };
   if (house.images.find(call, name) === undefined) {

@@ -47,14 +47,70 @@ export function version(house: EngineHouse): EngineObject {
   };
 }
 
+/** Fields that say the same on every machine: what we have, and what of Docker's we have not. */
+const fixed: EngineObject = {
+  SystemStatus: null,
+  MemoryLimit: true,
+  SwapLimit: true,
+  CpuCfsPeriod: true,
+  CpuCfsQuota: true,
+  CPUShares: true,
+  CPUSet: true,
+  PidsLimit: true,
+  KernelMemory: false,
+  KernelMemoryTCP: false,
+  BridgeNfIptables: true,
+  BridgeNfIp6tables: true,
+  Debug: false,
+  NFd: 0,
+  NGoroutines: 0,
+  NEventsListener: 0,
+  LoggingDriver: 'json-file',
+  CgroupDriver: 'cgroupfs',
+  OSType: 'linux',
+  IndexServerAddress: 'https://index.docker.io/v1/',
+  RegistryConfig: {
+    AllowNondistributableArtifactsCIDRs: null,
+    AllowNondistributableArtifactsHostnames: null,
+    InsecureRegistryCIDRs: ['::1/128', '127.0.0.0/8'],
+    IndexConfigs: { 'docker.io': { Name: 'docker.io', Mirrors: [], Secure: true, Official: true } },
+    Mirrors: null,
+  },
+  GenericResources: null,
+  HttpProxy: '',
+  HttpsProxy: '',
+  NoProxy: '',
+  Labels: [],
+  ExperimentalBuild: false,
+  Runtimes: { runc: { path: 'runc' }, crun: { path: 'crun' } },
+  DefaultRuntime: 'runc',
+  Swarm: {
+    NodeID: '',
+    NodeAddr: '',
+    LocalNodeState: 'inactive',
+    ControlAvailable: false,
+    Error: '',
+    RemoteManagers: null,
+  },
+  LiveRestoreEnabled: true,
+  Isolation: '',
+  InitBinary: '',
+  ContainerdCommit: { ID: '', Expected: '' },
+  RuncCommit: { ID: '', Expected: '' },
+  InitCommit: { ID: '', Expected: '' },
+  CDISpecDirs: [],
+};
+
 /** `GET /info`. */
 export async function info(house: EngineHouse, call: Call): Promise<EngineObject> {
   const containers = house.containers.list(call, []).map(({ id }) => standingOf(house, call, id).status);
   const count = (...statuses: string[]): number => containers.filter((status) => statuses.includes(status)).length;
   const v2 = house.facts.cgroupVersion === 2;
-  const own = ownVersion(house);
   const networks = house.network === undefined ? [] : ['bridge'];
+  const noNetwork = ['no network driver started: containers have --network host and none only'];
   return {
+    ...fixed,
+    ...machine(),
     ID: house.introspection.server().uuid,
     Containers: containers.length,
     ContainersRunning: count('running'),
@@ -63,67 +119,32 @@ export async function info(house: EngineHouse, call: Call): Promise<EngineObject
     Images: (await imageGroups(house, call)).length,
     Driver: house.defaultSnapshotter,
     DriverStatus: [['driver-type', 'hakobune snapshotter']],
-    SystemStatus: null,
-    Plugins: { Volume: ['local'], Network: [...networks, 'host', 'null'], Authorization: null, Log: ['json-file', 'none'] },
-    MemoryLimit: true,
-    SwapLimit: true,
-    CpuCfsPeriod: true,
-    CpuCfsQuota: true,
-    CPUShares: true,
-    CPUSet: true,
-    PidsLimit: true,
-    KernelMemory: false,
-    KernelMemoryTCP: false,
-    OomKillDisable: !v2,
-    IPv4Forwarding: sysctl('net/ipv4/ip_forward') === '1',
-    BridgeNfIptables: true,
-    BridgeNfIp6tables: true,
-    Debug: false,
-    NFd: 0,
-    NGoroutines: 0,
-    SystemTime: new Date().toISOString(),
-    LoggingDriver: 'json-file',
-    CgroupDriver: 'cgroupfs',
-    CgroupVersion: v2 ? '2' : '1',
-    NEventsListener: 0,
-    KernelVersion: os.release(),
-    OperatingSystem: osName(),
-    OSVersion: osRelease('VERSION_ID'),
-    OSType: 'linux',
-    Architecture: os.machine(),
-    IndexServerAddress: 'https://index.docker.io/v1/',
-    RegistryConfig: {
-      AllowNondistributableArtifactsCIDRs: null,
-      AllowNondistributableArtifactsHostnames: null,
-      InsecureRegistryCIDRs: ['::1/128', '127.0.0.0/8'],
-      IndexConfigs: { 'docker.io': { Name: 'docker.io', Mirrors: [], Secure: true, Official: true } },
-      Mirrors: null,
+    Plugins: {
+      Volume: ['local'],
+      Network: [...networks, 'host', 'null'],
+      Authorization: null,
+      Log: ['json-file', 'none'],
     },
-    NCPU: os.availableParallelism(),
-    MemTotal: os.totalmem(),
-    GenericResources: null,
+    OomKillDisable: !v2,
+    CgroupVersion: v2 ? '2' : '1',
     DockerRootDir: house.root,
-    HttpProxy: '',
-    HttpsProxy: '',
-    NoProxy: '',
-    Name: os.hostname(),
-    Labels: [],
-    ExperimentalBuild: false,
-    ServerVersion: own,
-    Runtimes: { runc: { path: 'runc' }, crun: { path: 'crun' } },
-    DefaultRuntime: 'runc',
-    Swarm: { NodeID: '', NodeAddr: '', LocalNodeState: 'inactive', ControlAvailable: false, Error: '', RemoteManagers: null },
-    LiveRestoreEnabled: true,
-    Isolation: '',
-    InitBinary: '',
-    ContainerdCommit: { ID: '', Expected: '' },
-    RuncCommit: { ID: '', Expected: '' },
-    InitCommit: { ID: '', Expected: '' },
+    ServerVersion: ownVersion(house),
     SecurityOptions: ['name=seccomp,profile=builtin', ...(v2 ? ['name=cgroupns'] : [])],
-    CDISpecDirs: [],
-    Warnings: house.network === undefined ? ['no network driver started: containers have --network host and none only'] : null,
+    Warnings: house.network === undefined ? noNetwork : null,
   };
 }
+
+const machine = (): EngineObject => ({
+  Name: os.hostname(),
+  SystemTime: new Date().toISOString(),
+  IPv4Forwarding: sysctl('net/ipv4/ip_forward') === '1',
+  KernelVersion: os.release(),
+  OperatingSystem: osRelease('PRETTY_NAME') || 'Linux',
+  OSVersion: osRelease('VERSION_ID'),
+  Architecture: os.machine(),
+  NCPU: os.availableParallelism(),
+  MemTotal: os.totalmem(),
+});
 
 function sysctl(name: string): string {
   try {
@@ -133,13 +154,13 @@ function sysctl(name: string): string {
   }
 }
 
-const osName = (): string => osRelease('PRETTY_NAME') || 'Linux';
-
 /** os-release(5). */
 function osRelease(key: string): string {
   for (const file of ['/etc/os-release', '/usr/lib/os-release']) {
     try {
-      const line = readFileSync(file, 'utf8').split('\n').find((text) => text.startsWith(`${key}=`));
+      const line = readFileSync(file, 'utf8')
+        .split('\n')
+        .find((text) => text.startsWith(`${key}=`));
       if (line !== undefined) return line.slice(key.length + 1).replace(/^["'](.*)["']$/, '$1');
     } catch {
       // The other place, or nothing.

@@ -3,13 +3,12 @@ import type { Call } from '#base/call.ts';
 import { humanDuration } from '#base/units.ts';
 import type { Container } from '#core/containers.ts';
 import type { NetworkStatus } from '#core/network.ts';
-import { defaultShmSize, maskedPaths, readonlyPaths } from '../spec/defaults.ts';
 import type { OciSpec } from '../spec/types.ts';
 import { networkModeOf, type ContainerConfig } from './config.ts';
 import type { EngineObject } from './engine.ts';
-import { flagOf, textOf, type Json } from './fields.ts';
 import { filesOf } from './files.ts';
 import type { EngineHouse } from './house.ts';
+import { hostConfigOf } from './host-config.ts';
 import { familiarOr, readImage } from './image-model.ts';
 import { recordOf, type DockerRecord, type MountPoint } from './record.ts';
 import { isAlive, nameOf, resolve, standingOf, type Standing } from './resolve.ts';
@@ -19,7 +18,12 @@ const never = '0001-01-01T00:00:00Z';
 export const timeOf = (date: Date | undefined): string => (date === undefined ? never : date.toISOString());
 
 /** `GET /containers/{id}/json`. */
-export async function inspect(house: EngineHouse, call: Call, ref: string, options: { size: boolean }): Promise<EngineObject> {
+export async function inspect(
+  house: EngineHouse,
+  call: Call,
+  ref: string,
+  options: { size: boolean },
+): Promise<EngineObject> {
   const container = resolve(house, call, ref);
   const record = recordOf(container);
   const view = viewOf(container, record);
@@ -86,14 +90,16 @@ export function viewOf(container: Container, record: DockerRecord | undefined): 
   const user = process?.user;
   return {
     command: process?.args ?? [],
-    mounts: (spec?.mounts ?? []).filter(({ type }) => type === 'bind').map((mount) => ({
-      Type: 'bind',
-      Source: mount.source,
-      Destination: mount.destination,
-      Mode: '',
-      RW: !mount.options.includes('ro'),
-      Propagation: 'rprivate',
-    })),
+    mounts: (spec?.mounts ?? [])
+      .filter(({ type }) => type === 'bind')
+      .map((mount) => ({
+        Type: 'bind',
+        Source: mount.source,
+        Destination: mount.destination,
+        Mode: '',
+        RW: !mount.options.includes('ro'),
+        Propagation: 'rprivate',
+      })),
     config: {
       Hostname: spec?.hostname ?? '',
       Domainname: '',
@@ -166,76 +172,17 @@ export function mountOf(mount: MountPoint): EngineObject {
   return shown;
 }
 
-/** As it was asked for, with Docker's own values where nothing was. */
-function hostConfigOf(record: DockerRecord | undefined, container: Container): Json {
-  const hostConfig = record?.hostConfig ?? {};
-  const privileged = flagOf(hostConfig, 'Privileged');
-  const defaults: Json = {
-    Binds: null,
-    ContainerIDFile: '',
-    LogConfig: { Type: 'json-file', Config: {} },
-    NetworkMode: record === undefined ? '' : 'bridge',
-    PortBindings: {},
-    RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
-    AutoRemove: false,
-    VolumeDriver: '',
-    VolumesFrom: null,
-    ConsoleSize: [0, 0],
-    CapAdd: null,
-    CapDrop: null,
-    CgroupnsMode: 'host',
-    Dns: [],
-    DnsOptions: [],
-    DnsSearch: [],
-    ExtraHosts: null,
-    GroupAdd: null,
-    IpcMode: 'private',
-    Cgroup: '',
-    Links: null,
-    OomScoreAdj: 0,
-    PidMode: '',
-    Privileged: false,
-    PublishAllPorts: false,
-    ReadonlyRootfs: false,
-    SecurityOpt: null,
-    UTSMode: '',
-    UsernsMode: '',
-    ShmSize: defaultShmSize,
-    Runtime: container.runtime.name.includes('crun') ? 'crun' : 'runc',
-    Isolation: '',
-    CpuShares: 0,
-    Memory: 0,
-    NanoCpus: 0,
-    CgroupParent: '',
-    BlkioWeight: 0,
-    CpuPeriod: 0,
-    CpuQuota: 0,
-    CpusetCpus: '',
-    CpusetMems: '',
-    Devices: [],
-    DeviceCgroupRules: null,
-    DeviceRequests: null,
-    MemoryReservation: 0,
-    MemorySwap: 0,
-    MemorySwappiness: null,
-    OomKillDisable: null,
-    PidsLimit: null,
-    Ulimits: [],
-    MaskedPaths: privileged ? null : maskedPaths,
-    ReadonlyPaths: privileged ? null : readonlyPaths,
-  };
-  const asked = Object.fromEntries(Object.entries(hostConfig).filter(([, value]) => value !== null && value !== undefined && value !== ''));
-  const shown = { ...defaults, ...asked };
-  return textOf(hostConfig, 'NetworkMode') === 'default' ? { ...shown, NetworkMode: 'bridge' } : shown;
-}
-
 /** The writable layer, and the whole tree. */
-export async function sizeOf(house: EngineHouse, call: Call, container: Container): Promise<{ SizeRw: number; SizeRootFs: number }> {
+export async function sizeOf(
+  house: EngineHouse,
+  call: Call,
+  container: Container,
+): Promise<{ SizeRw: number; SizeRootFs: number }> {
   if (container.snapshotKey === '') return { SizeRw: 0, SizeRootFs: 0 };
   const { snapshotter, snapshotKey } = container;
   const own = (await house.snapshots.usage(call, snapshotter, snapshotKey)).bytes;
   let below = 0;
-  for (let key = house.snapshots.stat(call, snapshotter, snapshotKey).parent; key !== ''; ) {
+  for (let key = house.snapshots.stat(call, snapshotter, snapshotKey).parent; key !== '';) {
     below += (await house.snapshots.usage(call, snapshotter, key)).bytes;
     key = house.snapshots.stat(call, snapshotter, key).parent;
   }
@@ -272,7 +219,13 @@ export function networksOf(record: DockerRecord | undefined, status: NetworkStat
 export const networkStatus = (house: EngineHouse, call: Call, id: string, live: boolean): NetworkStatus | undefined =>
   live ? house.network?.status(call.namespace, id) : undefined;
 
-function networkSettings(house: EngineHouse, call: Call, container: Container, record: DockerRecord | undefined, live: boolean): EngineObject {
+function networkSettings(
+  house: EngineHouse,
+  call: Call,
+  container: Container,
+  record: DockerRecord | undefined,
+  live: boolean,
+): EngineObject {
   const status = networkStatus(house, call, container.id, live);
   const ports: Record<string, { HostIp: string; HostPort: string }[] | null> = {};
   if (live) for (const key of Object.keys(record?.config.ExposedPorts ?? {})) ports[key] = null;

@@ -26,7 +26,23 @@ interface Row {
   readonly created: number;
 }
 
-const known = ['ancestor', 'before', 'exited', 'expose', 'health', 'id', 'is-task', 'isolation', 'label', 'name', 'network', 'publish', 'since', 'status', 'volume'];
+const known = [
+  'ancestor',
+  'before',
+  'exited',
+  'expose',
+  'health',
+  'id',
+  'is-task',
+  'isolation',
+  'label',
+  'name',
+  'network',
+  'publish',
+  'since',
+  'status',
+  'volume',
+];
 const statuses = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'];
 
 /** `GET /containers/json`: the newest first. */
@@ -56,43 +72,67 @@ function rowOf(house: EngineHouse, call: Call, container: Container): Row {
   };
 }
 
-async function compile(house: EngineHouse, call: Call, filters: Filters, rows: readonly Row[]): Promise<(row: Row) => boolean> {
+/** What a row must be to pass. Names of containers and images in filters are looked up once. */
+async function compile(
+  house: EngineHouse,
+  call: Call,
+  filters: Filters,
+  rows: readonly Row[],
+): Promise<(row: Row) => boolean> {
   const createdOf = (ref: string): number => {
     const { id } = resolve(house, call, ref);
     return rows.find((row) => row.container.id === id)?.created ?? 0;
   };
   const before = (filters.get('before') ?? []).map(createdOf);
   const since = (filters.get('since') ?? []).map(createdOf);
-  const ancestors = new Set<string>();
-  for (const ref of filters.get('ancestor') ?? []) {
-    try {
-      ancestors.add((await findImage(house, call, ref)).model.id);
-    } catch (error) {
-      // Nothing was made from an image that is not there.
-      if (!(error instanceof HakoError) || error.code !== 'not-found') throw error;
-      ancestors.add(ref);
-    }
-  }
-  for (const code of filters.get('exited') ?? []) if (!/^\d+$/.test(code)) throw invalid(`invalid filter 'exited=${code}'`);
-  const imageIds = new Map<Row, string>();
-  if (ancestors.size > 0) {
-    for (const row of rows) imageIds.set(row, row.record?.imageId ?? (await imageIdOf(house, call, row.container)));
-  }
+  const descends = await ancestry(house, call, filters.get('ancestor') ?? [], rows);
+  for (const code of filters.get('exited') ?? [])
+    if (!/^\d+$/.test(code)) throw invalid(`invalid filter 'exited=${code}'`);
   return (row) =>
-    keyedFilter(filters, 'id', (id) => row.container.id.startsWith(id)) &&
-    keyedFilter(filters, 'name', (name) => matchesName(row.name, name)) &&
-    keyedFilter(filters, 'status', (status) => row.standing.status === status) &&
-    keyedFilter(filters, 'exited', (code) => row.standing.status === 'exited' && row.standing.exitCode === Number(code)) &&
-    keyedFilter(filters, 'health', (health) => health === 'none') &&
-    keyedFilter(filters, 'is-task', (is) => is === 'false' || is === '0') &&
-    keyedFilter(filters, 'volume', (volume) => (row.record?.mounts ?? []).some(({ Name, Destination }) => Name === volume || Destination === volume)) &&
-    keyedFilter(filters, 'network', (network) => row.record !== undefined && network in networksOf(row.record, undefined)) &&
-    keyedFilter(filters, 'expose', (port) => exposes(row, port)) &&
-    keyedFilter(filters, 'publish', (port) => exposes(row, port)) &&
-    (ancestors.size === 0 || ancestors.has(imageIds.get(row) ?? '')) &&
+    Object.entries(tests).every(([key, passes]) => keyedFilter(filters, key, (value) => passes(row, value))) &&
+    descends(row) &&
     before.every((time) => row.created < time) &&
     since.every((time) => row.created > time) &&
     matchesLabels(filters, row.record?.config.Labels ?? row.container.labels);
+}
+
+/** Filters that look at one row and one value. */
+const tests: Readonly<Record<string, (row: Row, value: string) => boolean>> = {
+  id: ({ container }, id) => container.id.startsWith(id),
+  name: (row, name) => matchesName(row.name, name),
+  status: ({ standing }, status) => standing.status === status,
+  exited: ({ standing }, code) => standing.status === 'exited' && standing.exitCode === Number(code),
+  health: (_row, health) => health === 'none',
+  'is-task': (_row, is) => is === 'false' || is === '0',
+  volume: ({ record }, volume) =>
+    (record?.mounts ?? []).some(({ Name, Destination }) => Name === volume || Destination === volume),
+  network: ({ record }, network) => record !== undefined && network in networksOf(record, undefined),
+  expose: exposes,
+  publish: exposes,
+};
+
+/** Whether a row was made from one of the images; without any, all are. */
+async function ancestry(
+  house: EngineHouse,
+  call: Call,
+  refs: readonly string[],
+  rows: readonly Row[],
+): Promise<(row: Row) => boolean> {
+  if (refs.length === 0) return () => true;
+  const ids = new Set<string>();
+  for (const ref of refs) {
+    try {
+      ids.add((await findImage(house, call, ref)).model.id);
+    } catch (error) {
+      // Nothing was made from an image that is not there.
+      if (!(error instanceof HakoError) || error.code !== 'not-found') throw error;
+    }
+  }
+  const descendants = new Set<Row>();
+  for (const row of rows) {
+    if (ids.has(row.record?.imageId ?? (await imageIdOf(house, call, row.container)))) descendants.add(row);
+  }
+  return (row) => descendants.has(row);
 }
 
 /** Docker takes the filter as a regular expression over the name, with and without its slash. */
@@ -153,7 +193,10 @@ function commandText(command: readonly string[]): string {
   return command.map((word) => (word.includes(' ') ? `'${word}'` : word)).join(' ');
 }
 
-function portsOf({ record, standing }: Row, published: readonly { hostIp: string; hostPort: number; containerPort: number; protocol: string }[]): EngineObject[] {
+function portsOf(
+  { record, standing }: Row,
+  published: readonly { hostIp: string; hostPort: number; containerPort: number; protocol: string }[],
+): EngineObject[] {
   const ports: EngineObject[] = published.map(({ hostIp, hostPort, containerPort, protocol }) => ({
     IP: hostIp === '' ? '0.0.0.0' : hostIp,
     PrivatePort: containerPort,

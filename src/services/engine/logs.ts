@@ -103,7 +103,11 @@ const newline = 0x0a;
 
 function parse(line: Buffer): LogRecord | undefined {
   try {
-    const { log, stream, time } = JSON.parse(line.toString('utf8')) as { log?: unknown; stream?: unknown; time?: unknown };
+    const { log, stream, time } = JSON.parse(line.toString('utf8')) as {
+      log?: unknown;
+      stream?: unknown;
+      time?: unknown;
+    };
     if (typeof log !== 'string' || typeof time !== 'string') return undefined;
     return { stream: stream === 'stderr' ? 'stderr' : 'stdout', time, data: Buffer.from(log, 'utf8') };
   } catch {

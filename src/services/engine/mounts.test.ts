@@ -8,7 +8,14 @@ const plan = (hostConfig: object, volumes: object = {}): MountPlan[] =>
 
 test('a bind makes its directory, a mount of type bind does not', () => {
   const [bind] = plan({ Binds: ['/host:/inside:ro'] });
-  assert.deepEqual(bind?.point, { Type: 'bind', Source: '/host', Destination: '/inside', Mode: 'ro', RW: false, Propagation: 'rprivate' });
+  assert.deepEqual(bind?.point, {
+    Type: 'bind',
+    Source: '/host',
+    Destination: '/inside',
+    Mode: 'ro',
+    RW: false,
+    Propagation: 'rprivate',
+  });
   assert.equal(bind?.createSource, true);
   assert.deepEqual(ociMount(bind as MountPlan).options, ['rbind', 'rprivate', 'ro']);
   const [mount] = plan({ Mounts: [{ Type: 'bind', Source: '/host', Target: '/inside' }] });
@@ -25,7 +32,13 @@ test('a name is a volume of ours, a lone path an anonymous one', () => {
 
 test("the image's VOLUME yields to what the request puts there", () => {
   const plans = plan({ Binds: ['/host:/data'] }, { '/data': {}, '/other': {} });
-  assert.deepEqual(plans.map(({ point }) => [point.Type, point.Destination]), [['bind', '/data'], ['volume', '/other']]);
+  assert.deepEqual(
+    plans.map(({ point }) => [point.Type, point.Destination]),
+    [
+      ['bind', '/data'],
+      ['volume', '/other'],
+    ],
+  );
 });
 
 test('no mount leads out of the container or over its root', () => {

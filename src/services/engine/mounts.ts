@@ -33,7 +33,8 @@ export function planMounts(house: Pick<EngineHouse, 'root'>, config: ContainerCo
     if (plans.has(Destination)) throw invalid(`Duplicate mount point: ${Destination}`);
     plans.set(Destination, plan);
   };
-  if (textsOf(hostConfig, 'VolumesFrom').length > 0) throw unimplemented('taking volumes from another container (--volumes-from)');
+  if (textsOf(hostConfig, 'VolumesFrom').length > 0)
+    throw unimplemented('taking volumes from another container (--volumes-from)');
   for (const bind of textsOf(hostConfig, 'Binds')) add(planBind(house, bind));
   for (const mount of objectsOf(hostConfig, 'Mounts')) add(planMount(house, mount));
   for (const [destination, options] of Object.entries(textMapOf(hostConfig, 'Tmpfs'))) {
@@ -66,7 +67,11 @@ function planBind(house: Pick<EngineHouse, 'root'>, text: string): MountPlan {
           'If you intended to pass a host directory, use absolute path',
       );
     }
-    return volume(house, first, destination, { readonly, mode: third === '' ? 'z' : third, copyUp: !words.includes('nocopy') });
+    return volume(house, first, destination, {
+      readonly,
+      mode: third === '' ? 'z' : third,
+      copyUp: !words.includes('nocopy'),
+    });
   }
   return bind(path.posix.normalize(first), destination, { readonly, propagation, mode: third, createSource: true });
 }
@@ -81,11 +86,20 @@ function planMount(house: Pick<EngineHouse, 'root'>, mount: Json): MountPlan {
   if (type === 'bind') {
     const options = objectOf(mount, 'BindOptions');
     if (source === '') throw invalid('invalid mount config for type "bind": field Source must not be empty');
-    if (!source.startsWith('/')) throw invalid(`invalid mount config for type "bind": invalid mount path: '${source}' mount path must be absolute`);
+    if (!source.startsWith('/'))
+      throw invalid(
+        `invalid mount config for type "bind": invalid mount path: '${source}' mount path must be absolute`,
+      );
     const propagation = textOf(options, 'Propagation');
     if (propagation !== '' && !propagations.has(propagation)) throw invalid(`invalid propagation mode: ${propagation}`);
     const createSource = flagOf(options, 'CreateMountpoint');
-    return bind(path.posix.normalize(source), destination, { readonly, propagation, mode: '', createSource, flat: flagOf(options, 'NonRecursive') });
+    return bind(path.posix.normalize(source), destination, {
+      readonly,
+      propagation,
+      mode: '',
+      createSource,
+      flat: flagOf(options, 'NonRecursive'),
+    });
   }
   if (type === 'volume') {
     const options = objectOf(mount, 'VolumeOptions');
@@ -121,7 +135,8 @@ function checkDestination(place: string): string {
 }
 
 const anonymousName = (): string => randomBytes(32).toString('hex');
-export const volumePath = (house: Pick<EngineHouse, 'root'>, name: string): string => path.join(house.root, 'volumes', name, '_data');
+export const volumePath = (house: Pick<EngineHouse, 'root'>, name: string): string =>
+  path.join(house.root, 'volumes', name, '_data');
 
 function volume(
   house: Pick<EngineHouse, 'root'>,
@@ -168,7 +183,14 @@ function bind(
 }
 
 const tmpfs = (destination: string, options: readonly string[]): MountPlan => ({
-  point: { Type: 'tmpfs', Source: '', Destination: destination, Mode: options.join(','), RW: !options.includes('ro'), Propagation: '' },
+  point: {
+    Type: 'tmpfs',
+    Source: '',
+    Destination: destination,
+    Mode: options.join(','),
+    RW: !options.includes('ro'),
+    Propagation: '',
+  },
   options,
   copyUp: false,
   createSource: false,
@@ -184,18 +206,33 @@ export function ociMount(plan: MountPlan): OciMount {
   if (Type === 'tmpfs') {
     const unknown = plan.options.find((word) => !tmpfsWord.test(word));
     if (unknown !== undefined) throw invalid(`invalid tmpfs option ["${unknown}"]`);
-    return { destination: Destination, type: 'tmpfs', source: 'tmpfs', options: ['noexec', 'nosuid', 'nodev', 'rprivate', ...plan.options] };
+    return {
+      destination: Destination,
+      type: 'tmpfs',
+      source: 'tmpfs',
+      options: ['noexec', 'nosuid', 'nodev', 'rprivate', ...plan.options],
+    };
   }
   const how = Type === 'volume' ? ['rbind'] : plan.options;
   const propagation = Propagation === '' ? 'rprivate' : Propagation;
-  return { destination: Destination, type: 'bind', source: Source, options: [...how, propagation, ...(RW ? [] : ['ro'])] };
+  return {
+    destination: Destination,
+    type: 'bind',
+    source: Source,
+    options: [...how, propagation, ...(RW ? [] : ['ro'])],
+  };
 }
 
 /**
  * Makes directories and volumes, and fills new volumes with what the image has there. A volume that was made and then
  * not needed stays: Docker does the same, and another container may hold it by now.
  */
-export async function realizeMounts(house: EngineHouse, plans: readonly MountPlan[], rootfs: readonly Mount[], signal: AbortSignal): Promise<void> {
+export async function realizeMounts(
+  house: EngineHouse,
+  plans: readonly MountPlan[],
+  rootfs: readonly Mount[],
+  signal: AbortSignal,
+): Promise<void> {
   for (const { point, copyUp, createSource } of plans) {
     if (point.Type === 'bind') await realizeBind(point.Source, createSource);
     if (point.Type !== 'volume') continue;
@@ -209,8 +246,14 @@ async function realizeBind(source: string, create: boolean): Promise<void> {
   try {
     await stat(source);
   } catch (error) {
-    if (!(error instanceof Error) || !('code' in error) || error.code !== 'ENOENT') throw new HakoError('invalid-argument', `bind source "${source}": ${error instanceof Error ? error.message : String(error)}`, error);
-    if (!create) throw invalid(`invalid mount config for type "bind": bind source path does not exist: ${source}`, error);
+    if (!(error instanceof Error) || !('code' in error) || error.code !== 'ENOENT')
+      throw new HakoError(
+        'invalid-argument',
+        `bind source "${source}": ${error instanceof Error ? error.message : String(error)}`,
+        error,
+      );
+    if (!create)
+      throw invalid(`invalid mount config for type "bind": bind source path does not exist: ${source}`, error);
     await mkdir(source, { recursive: true });
   }
 }

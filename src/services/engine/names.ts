@@ -12,7 +12,9 @@ const maxLength = 255;
 export function checkName(name: string): string {
   const bare = name.startsWith('/') ? name.slice(1) : name;
   if (!pattern.test(bare) || bare.length > maxLength) {
-    throw invalid(`Invalid container name (${name.length > maxLength ? `${name.slice(0, maxLength)}…` : name}), only ${allowed} are allowed`);
+    throw invalid(
+      `Invalid container name (${name.length > maxLength ? `${name.slice(0, maxLength)}…` : name}), only ${allowed} are allowed`,
+    );
   }
   return bare;
 }

@@ -15,7 +15,12 @@ import { isAlive, resolve, standingOf } from './resolve.ts';
  * Connects a container that Docker's API made, whichever door starts it, and gives its spec with the network namespace
  * filled in. Leaves nothing when it fails. A container of another door brings its own network: its spec stays.
  */
-export async function connect(house: EngineHouse, container: Container, spec: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+export async function connect(
+  house: EngineHouse,
+  container: Container,
+  spec: Uint8Array,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
   const record = recordOf(container);
   if (record === undefined) return spec;
   const { namespace } = record;
@@ -44,7 +49,10 @@ async function attach(
 ): Promise<{ netns: string; status: NetworkStatus }> {
   const driver = house.network;
   if (driver === undefined) {
-    throw new HakoError('failed-precondition', `network "${network}": no network driver started; use --network host or none, or see the log of the daemon`);
+    throw new HakoError(
+      'failed-precondition',
+      `network "${network}": no network driver started; use --network host or none, or see the log of the daemon`,
+    );
   }
   // Whatever an earlier run left would make the plugins refuse.
   await driver.detach(namespace, id, signal);
@@ -97,7 +105,9 @@ function netnsOfContainer(house: EngineHouse, call: Call, ref: string): string {
 function withNetns(spec: Uint8Array, path: string): Uint8Array {
   const parsed = JSON.parse(Buffer.from(spec).toString('utf8')) as OciSpec;
   const others = parsed.linux.namespaces.filter(({ type }) => type !== 'network');
-  return Buffer.from(JSON.stringify({ ...parsed, linux: { ...parsed.linux, namespaces: [...others, { type: 'network', path }] } }));
+  return Buffer.from(
+    JSON.stringify({ ...parsed, linux: { ...parsed.linux, namespaces: [...others, { type: 'network', path }] } }),
+  );
 }
 
 /** Gives back networks of containers that no longer run, after a start of the daemon. */

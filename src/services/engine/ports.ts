@@ -24,7 +24,8 @@ export function wantedPorts(hostConfig: Json, config: Pick<ContainerConfig, 'Exp
     for (const binding of objectsOf(bindings, key)) {
       const text = textOf(binding, 'HostPort');
       const hostPort = text === '' ? 0 : Number(/^\d{1,5}$/.exec(text)?.[0] ?? Number.NaN);
-      if (Number.isNaN(hostPort) || hostPort > 65_535) throw invalid(`invalid host port "${text}" for container port ${key}: use one number`);
+      if (Number.isNaN(hostPort) || hostPort > 65_535)
+        throw invalid(`invalid host port "${text}" for container port ${key}: use one number`);
       ports.push({ hostIp: textOf(binding, 'HostIp'), hostPort, containerPort: port, protocol });
     }
     if (objectsOf(bindings, key).length === 0) ports.push({ hostIp: '', hostPort: 0, containerPort: port, protocol });

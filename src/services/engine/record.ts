@@ -51,7 +51,14 @@ export function recordOf(container: Container): DockerRecord | undefined {
     const record = JSON.parse(Buffer.from(any.value).toString('utf8')) as DockerRecord;
     if (record.version === 1) return record;
   } catch (error) {
-    throw new HakoError('data-loss', `container "${container.id}": its extension "${recordKey}" is not readable`, error);
+    throw new HakoError(
+      'data-loss',
+      `container "${container.id}": its extension "${recordKey}" is not readable`,
+      error,
+    );
   }
-  throw new HakoError('data-loss', `container "${container.id}": its extension "${recordKey}" is of an unknown version`);
+  throw new HakoError(
+    'data-loss',
+    `container "${container.id}": its extension "${recordKey}" is of an unknown version`,
+  );
 }

@@ -4,12 +4,16 @@ import type { Call } from '#base/call.ts';
 import { codeOf, HakoError } from '#base/errors.ts';
 import type { Container } from '#core/containers.ts';
 import { removeFiles } from './files.ts';
-import { ignoreMissing } from './hooks.ts';
-import { keyOf, ownCall, type EngineHouse } from './house.ts';
+import { ignoreMissing, keyOf, ownCall, type EngineHouse } from './house.ts';
 import { recordOf, type DockerRecord } from './record.ts';
 import { nameOf, resolve, standingOf } from './resolve.ts';
 
-export async function remove(house: EngineHouse, call: Call, ref: string, options: { force: boolean; volumes: boolean }): Promise<void> {
+export async function remove(
+  house: EngineHouse,
+  call: Call,
+  ref: string,
+  options: { force: boolean; volumes: boolean },
+): Promise<void> {
   const { id } = resolve(house, call, ref);
   using _lock = await house.locks.hold(keyOf(call.namespace, id), call.signal);
   const container = resolve(house, call, id);
@@ -23,7 +27,12 @@ export async function remove(house: EngineHouse, call: Call, ref: string, option
 }
 
 /** Removes a container with all that is its own; its lock is held by the caller. A step that is done already is fine. */
-export async function removeContainer(house: EngineHouse, call: Call, container: Container, options: { volumes: boolean }): Promise<void> {
+export async function removeContainer(
+  house: EngineHouse,
+  call: Call,
+  container: Container,
+  options: { volumes: boolean },
+): Promise<void> {
   const { id } = container;
   const { namespace } = call;
   const own = ownCall(house, namespace);
@@ -41,7 +50,12 @@ export async function removeContainer(house: EngineHouse, call: Call, container:
 }
 
 /** Volumes that were made for this container alone. One that another container came to use stays. */
-async function removeVolumes(house: EngineHouse, call: Call, container: Container, record: DockerRecord): Promise<void> {
+async function removeVolumes(
+  house: EngineHouse,
+  call: Call,
+  container: Container,
+  record: DockerRecord,
+): Promise<void> {
   const own = record.mounts.filter((mount) => mount.Type === 'volume' && mount.Anonymous === true);
   if (own.length === 0) return;
   const used = volumesInUse(house, call, container.id);

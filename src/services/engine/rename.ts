@@ -16,7 +16,9 @@ export async function rename(house: EngineHouse, call: Call, ref: string, name: 
   reserveName(house, call, fresh, id);
   const { createdAt: _created, updatedAt: _updated, ...rest } = container;
   try {
-    await house.containers.update(call, { ...rest, labels: { ...container.labels, 'nerdctl/name': fresh } }, ['labels']);
+    await house.containers.update(call, { ...rest, labels: { ...container.labels, 'nerdctl/name': fresh } }, [
+      'labels',
+    ]);
   } catch (error) {
     house.ledger.names.release(call.namespace, fresh);
     throw error;

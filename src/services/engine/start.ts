@@ -5,8 +5,7 @@ import type { Container } from '#core/containers.ts';
 import type { Stdio } from '#core/runtime.ts';
 import type { OciSpec } from '../spec/types.ts';
 import { flagOf } from './fields.ts';
-import { ignoreMissing, ioDirectory } from './hooks.ts';
-import { keyOf, ownCall, type EngineHouse } from './house.ts';
+import { ignoreMissing, ioDirectory, keyOf, ownCall, type EngineHouse } from './house.ts';
 import { recordOf, type DockerRecord } from './record.ts';
 import { removeContainer } from './remove.ts';
 import { resolve, standingOf } from './resolve.ts';
@@ -36,7 +35,12 @@ export async function startLocked(house: EngineHouse, call: Call, container: Con
   await house.lives.tell(key, { kind: 'started' });
 }
 
-async function run(house: EngineHouse, call: Call, container: Container, record: DockerRecord | undefined): Promise<void> {
+async function run(
+  house: EngineHouse,
+  call: Call,
+  container: Container,
+  record: DockerRecord | undefined,
+): Promise<void> {
   const { id } = container;
   const stdio = await stdioOf(house, call, container, record);
   await house.tasks.create(call, { id, rootfs: [], stdio });
@@ -51,7 +55,12 @@ async function run(house: EngineHouse, call: Call, container: Container, record:
   }
 }
 
-async function stdioOf(house: EngineHouse, call: Call, container: Container, record: DockerRecord | undefined): Promise<Stdio> {
+async function stdioOf(
+  house: EngineHouse,
+  call: Call,
+  container: Container,
+  record: DockerRecord | undefined,
+): Promise<Stdio> {
   const terminal = isTerminal(container, record);
   if (record?.config.OpenStdin !== true) return { stdin: '', stdout: '', stderr: '', terminal };
   const stdin = stdinPath(house, call.namespace, container.id);
@@ -71,7 +80,13 @@ export function isTerminal(container: Container, record: DockerRecord | undefine
 }
 
 /** Remembers why, tells who waits, removes what was to be removed, and throws in Docker's words. */
-async function failed(house: EngineHouse, call: Call, container: Container, record: DockerRecord | undefined, error: unknown): Promise<never> {
+async function failed(
+  house: EngineHouse,
+  call: Call,
+  container: Container,
+  record: DockerRecord | undefined,
+  error: unknown,
+): Promise<never> {
   const { namespace } = call;
   const refusal = startError(error);
   const own = ownCall(house, namespace);
@@ -83,10 +98,18 @@ async function failed(house: EngineHouse, call: Call, container: Container, reco
     exitCode: refusal.exitCode,
     error: refusal.error.message,
   });
-  await house.lives.tell(keyOf(namespace, container.id), { kind: 'failed', error: refusal.error.message, exitCode: refusal.exitCode });
+  await house.lives.tell(keyOf(namespace, container.id), {
+    kind: 'failed',
+    error: refusal.error.message,
+    exitCode: refusal.exitCode,
+  });
   if (record !== undefined && flagOf(record.hostConfig, 'AutoRemove')) {
     await removeContainer(house, own, container, { volumes: true }).catch((reason: unknown) => {
-      house.logger.log('warn', 'a container that did not start was not removed', { namespace, id: container.id, error: messageOf(reason) });
+      house.logger.log('warn', 'a container that did not start was not removed', {
+        namespace,
+        id: container.id,
+        error: messageOf(reason),
+      });
     });
   }
   throw refusal.error;
@@ -98,14 +121,25 @@ export function startError(error: unknown): { error: HakoError; exitCode: number
   const text = messageOf(error);
   const lower = text.toLowerCase();
   const wrap = (message: string): HakoError =>
-    new HakoError('invalid-argument', /^failed to create task for container/.test(message) ? message : `failed to create task for container: ${message}`, error);
+    new HakoError(
+      'invalid-argument',
+      /^failed to create task for container/.test(message)
+        ? message
+        : `failed to create task for container: ${message}`,
+      error,
+    );
   if (lower.includes('is a directory')) return { error: wrap(`${text}: permission denied`), exitCode: 126 };
   if (lower.includes('permission denied')) return { error: wrap(text), exitCode: 126 };
   if (lower.includes('not a directory')) {
-    const hint = 'Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type';
+    const hint =
+      'Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type';
     return { error: wrap(`${text}: ${hint}`), exitCode: 127 };
   }
-  if (lower.includes('executable file not found') || lower.includes('no such file or directory')) return { error: wrap(text), exitCode: 127 };
+  if (lower.includes('executable file not found') || lower.includes('no such file or directory'))
+    return { error: wrap(text), exitCode: 127 };
   // What is not the runtime's, such as a network that could not be had, keeps its own code.
-  return { error: error instanceof HakoError && code !== 'unknown' ? error : new HakoError(code, text, error), exitCode: 128 };
+  return {
+    error: error instanceof HakoError && code !== 'unknown' ? error : new HakoError(code, text, error),
+    exitCode: 128,
+  };
 }

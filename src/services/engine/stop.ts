@@ -1,8 +1,8 @@
 import type { Call } from '#base/call.ts';
 import { codeOf, HakoError, messageOf } from '#base/errors.ts';
 import type { Container } from '#core/containers.ts';
-import { ignoreMissing, settle } from './hooks.ts';
-import { keyOf, ownCall, type EngineHouse } from './house.ts';
+import { settle } from './hooks.ts';
+import { ignoreMissing, keyOf, ownCall, type EngineHouse } from './house.ts';
 import { recordOf } from './record.ts';
 import { isAlive, resolve, standingOf } from './resolve.ts';
 import { parseSignal } from './signals.ts';
@@ -20,7 +20,8 @@ const killPatience = 30_000;
 
 export async function stop(house: EngineHouse, call: Call, ref: string, options: StopOptions): Promise<void> {
   const container = resolve(house, call, ref);
-  if (!isAlive(standingOf(house, call, container.id))) throw new HakoError('not-modified', `container "${container.id}" is not running`);
+  if (!isAlive(standingOf(house, call, container.id)))
+    throw new HakoError('not-modified', `container "${container.id}" is not running`);
   await end(house, call, container, options);
 }
 
@@ -32,7 +33,13 @@ export async function restart(house: EngineHouse, call: Call, ref: string, optio
 }
 
 /** Asks, waits, kills. Resolves when the container has ended and what it held is given back. */
-async function end(house: EngineHouse, call: Call, container: Container, options: StopOptions, how: { keep?: boolean } = {}): Promise<void> {
+async function end(
+  house: EngineHouse,
+  call: Call,
+  container: Container,
+  options: StopOptions,
+  how: { keep?: boolean } = {},
+): Promise<void> {
   const { id } = container;
   const config = recordOf(container)?.config;
   const signal = parseSignal(options.signal ?? config?.StopSignal ?? 'SIGTERM');
@@ -86,7 +93,10 @@ export async function kill(house: EngineHouse, call: Call, ref: string, name: st
   }
   // Docker's kill comes back when a SIGKILL has done its work, so that a remove after it finds the container stopped.
   if (signal !== SIGKILL) return;
-  const gone = house.tasks.wait(call, id, '').then(() => true, () => true);
+  const gone = house.tasks.wait(call, id, '').then(
+    () => true,
+    () => true,
+  );
   if (await within(gone, killPatience)) await settle(house, call.namespace, id);
 }
 
@@ -115,7 +125,12 @@ export async function unpause(house: EngineHouse, call: Call, ref: string): Prom
   await house.tasks.resume(call, id);
 }
 
-export async function resize(house: EngineHouse, call: Call, ref: string, size: { width: number; height: number }): Promise<void> {
+export async function resize(
+  house: EngineHouse,
+  call: Call,
+  ref: string,
+  size: { width: number; height: number },
+): Promise<void> {
   const { id } = resolve(house, call, ref);
   if (!isAlive(standingOf(house, call, id))) throw new HakoError('conflict', `container ${id} is not running`);
   // A client that knows no size asks for nothing.

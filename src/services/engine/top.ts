@@ -22,7 +22,7 @@ export function parsePs(output: string, pids: ReadonlySet<number>): EngineObject
   const [head = '', ...lines] = output.split('\n').filter((line) => line.trim() !== '');
   const titles = head.trim().split(/\s+/);
   const column = titles.indexOf('PID');
-  if (column < 0) throw invalid('Couldn\'t find PID field in ps output');
+  if (column < 0) throw invalid("Couldn't find PID field in ps output");
   const rows = lines.map((line) => {
     const words = line.trim().split(/\s+/);
     // The last column is the command, which has spaces of its own.
@@ -35,7 +35,11 @@ const limit = 8 * 1024 * 1024;
 
 async function runPs(words: readonly string[], signal: AbortSignal): Promise<string> {
   const { promise, resolve: done, reject } = Promise.withResolvers<string>();
-  const child = spawn('ps', words, { stdio: ['ignore', 'pipe', 'pipe'], signal, env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' } });
+  const child = spawn('ps', words, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    signal,
+    env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
+  });
   let output = '';
   let complaint = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -46,11 +50,21 @@ async function runPs(words: readonly string[], signal: AbortSignal): Promise<str
     complaint = `${complaint}${text}`.slice(0, 1000);
   });
   child.once('error', (error: NodeJS.ErrnoException) => {
-    reject(error.code === 'ENOENT' ? new HakoError('failed-precondition', 'ps is not installed on this host (Debian package procps)', error) : error);
+    reject(
+      error.code === 'ENOENT'
+        ? new HakoError('failed-precondition', 'ps is not installed on this host (Debian package procps)', error)
+        : error,
+    );
   });
   child.once('close', (code) => {
     if (code === 0) done(output);
-    else reject(new HakoError('invalid-argument', `error running ps: ${complaint.trim().split('\n')[0] ?? `exit code ${String(code)}`}`));
+    else
+      reject(
+        new HakoError(
+          'invalid-argument',
+          `error running ps: ${complaint.trim().split('\n')[0] ?? `exit code ${String(code)}`}`,
+        ),
+      );
   });
   return promise;
 }

@@ -33,7 +33,10 @@ export async function push(
   const name = formatReference(parsed);
   const image = house.images.find(call, name);
   if (image === undefined) {
-    throw new HakoError('not-found', `An image does not exist locally with the tag: ${familiar({ domain: parsed.domain, path: parsed.path })}`);
+    throw new HakoError(
+      'not-found',
+      `An image does not exist locally with the tag: ${familiar({ domain: parsed.domain, path: parsed.path })}`,
+    );
   }
   const digest = await house.pushes.push(call, name, options, progress);
   return { reference: familiar(parsed), digest, size: image.target.size };

@@ -9,19 +9,23 @@ import { merge } from './merge.ts';
 import { parsePs } from './top.ts';
 
 test('generated names are names', () => {
-  for (let round = 0; round < 200; round += 1) assert.match(checkName(generateName(round % 2 === 0)), /^[a-z]+_[a-z]+\d?$/);
+  for (let round = 0; round < 200; round += 1)
+    assert.match(checkName(generateName(round % 2 === 0)), /^[a-z]+_[a-z]+\d?$/);
 });
 
 test('a name that Docker refuses is refused in its words', () => {
   for (const name of ['a', '-x', 'a b', 'ä1', 'a/b', '']) {
-    assert.throws(() => checkName(name), { message: `Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed` });
+    assert.throws(() => checkName(name), {
+      message: `Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`,
+    });
   }
   assert.equal(checkName('/web.1_x-2'), 'web.1_x-2');
 });
 
 test('signals are read by name and number', () => {
   assert.deepEqual(['9', 'KILL', 'sigterm', 'SIGRTMIN+1', 'RTMAX'].map(parseSignal), [9, 9, 15, 35, 64]);
-  for (const bad of ['0', '65', 'SIGNO', '', 'RTMIN+40']) assert.throws(() => parseSignal(bad), { code: 'invalid-argument' });
+  for (const bad of ['0', '65', 'SIGNO', '', 'RTMIN+40'])
+    assert.throws(() => parseSignal(bad), { code: 'invalid-argument' });
 });
 
 test('why a container did not start decides its exit code, by the words of the runtime', () => {
@@ -32,19 +36,32 @@ test('why a container did not start decides its exit code, by the words of the r
   assert.deepEqual(of('exec: "nosuch": executable file not found in $PATH'), [127, 'invalid-argument']);
   assert.deepEqual(of('exec: "/etc/passwd": permission denied'), [126, 'invalid-argument']);
   assert.deepEqual(of('exec: "/etc": is a directory'), [126, 'invalid-argument']);
-  assert.match(startError(new HakoError('unknown', 'mount /a: not a directory')).error.message, /Are you trying to mount a directory onto a file/);
+  assert.match(
+    startError(new HakoError('unknown', 'mount /a: not a directory')).error.message,
+    /Are you trying to mount a directory onto a file/,
+  );
   assert.deepEqual(of('network bridge not found'), [128, 'not-found']);
 });
 
 test('ports come from bindings, and with -P from what is exposed', () => {
   const config = { ExposedPorts: { '80/tcp': {}, '53/udp': {} } };
   const bound = { PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '8080' }] } };
-  assert.deepEqual(wantedPorts(bound, config), [{ hostIp: '127.0.0.1', hostPort: 8080, containerPort: 80, protocol: 'tcp' }]);
+  assert.deepEqual(wantedPorts(bound, config), [
+    { hostIp: '127.0.0.1', hostPort: 8080, containerPort: 80, protocol: 'tcp' },
+  ]);
   assert.deepEqual(
-    wantedPorts({ ...bound, PublishAllPorts: true }, config).map(({ hostPort, containerPort }) => [hostPort, containerPort]),
-    [[8080, 80], [0, 53]],
+    wantedPorts({ ...bound, PublishAllPorts: true }, config).map(({ hostPort, containerPort }) => [
+      hostPort,
+      containerPort,
+    ]),
+    [
+      [8080, 80],
+      [0, 53],
+    ],
   );
-  assert.throws(() => wantedPorts({ PortBindings: { '80/tcp': [{ HostPort: 'x' }] } }, config), { code: 'invalid-argument' });
+  assert.throws(() => wantedPorts({ PortBindings: { '80/tcp': [{ HostPort: 'x' }] } }, config), {
+    code: 'invalid-argument',
+  });
   assert.throws(() => wantedPorts({ PortBindings: { '99999/tcp': [] } }, config), { code: 'invalid-argument' });
 });
 
@@ -68,6 +85,9 @@ test('merging gives what comes first and waits for nobody', async () => {
 
 test("top shows the container's processes only, however many words a command has", () => {
   const output = 'UID PID CMD\nroot 1 init with words\nroot 2 other\n';
-  assert.deepEqual(parsePs(output, new Set([1])), { Titles: ['UID', 'PID', 'CMD'], Processes: [['root', '1', 'init with words']] });
+  assert.deepEqual(parsePs(output, new Set([1])), {
+    Titles: ['UID', 'PID', 'CMD'],
+    Processes: [['root', '1', 'init with words']],
+  });
   assert.throws(() => parsePs('UID CMD\n', new Set()), /PID/);
 });

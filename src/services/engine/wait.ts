@@ -11,7 +11,12 @@ interface Ended {
 }
 
 /** Registers before it returns; the promise inside settles with the condition, or with the call's signal. */
-export async function wait(house: EngineHouse, call: Call, ref: string, condition: WaitCondition): Promise<{ exit: Promise<Ended> }> {
+export async function wait(
+  house: EngineHouse,
+  call: Call,
+  ref: string,
+  condition: WaitCondition,
+): Promise<{ exit: Promise<Ended> }> {
   const { id } = resolve(house, call, ref);
   const alive = isAlive(standingOf(house, call, id));
   if (condition === 'not-running' && !alive) {
@@ -26,7 +31,13 @@ export async function wait(house: EngineHouse, call: Call, ref: string, conditio
 
 const ended = (statusCode: number, error = ''): Ended => (error === '' ? { statusCode } : { statusCode, error });
 
-async function waitFor(house: EngineHouse, call: Call, id: string, condition: WaitCondition, alive: boolean): Promise<Ended> {
+async function waitFor(
+  house: EngineHouse,
+  call: Call,
+  id: string,
+  condition: WaitCondition,
+  alive: boolean,
+): Promise<Ended> {
   const { promise, resolve: meet, reject } = Promise.withResolvers<Ended>();
   let last: Ended | undefined;
   const watch = (): void => {
@@ -67,7 +78,10 @@ async function waitFor(house: EngineHouse, call: Call, id: string, condition: Wa
 
 function watchRemoval(house: EngineHouse, call: Call, id: string, removed: () => void): AbortController {
   const over = new AbortController();
-  const events = house.events.subscribe([`topic=="/containers/delete",event.id=="${id}"`], AbortSignal.any([over.signal, call.signal]));
+  const events = house.events.subscribe(
+    [`topic=="/containers/delete",event.id=="${id}"`],
+    AbortSignal.any([over.signal, call.signal]),
+  );
   void (async () => {
     for await (const event of events) if (event.namespace === call.namespace) removed();
   })().catch(() => {});

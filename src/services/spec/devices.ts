@@ -39,7 +39,9 @@ export async function requestedDevices(hostConfig: Json): Promise<Devices> {
 
 /** Every device of the host's /dev, for a privileged container. What the runtime makes itself is left to it. */
 export async function hostDevices(): Promise<Devices> {
-  const own = new Set(['null', 'zero', 'full', 'random', 'urandom', 'tty', 'console', 'ptmx'].map((name) => `/dev/${name}`));
+  const own = new Set(
+    ['null', 'zero', 'full', 'random', 'urandom', 'tty', 'console', 'ptmx'].map((name) => `/dev/${name}`),
+  );
   const devices = (await devicesAt('/dev', '/dev')).filter(({ path }) => !own.has(path));
   return { devices, rules: [] };
 }
@@ -49,7 +51,8 @@ const passedOver = new Set(['pts', 'shm', 'fd', 'mqueue', '.lxc', '.lxd-mounts',
 async function devicesAt(host: string, inside: string): Promise<OciDevice[]> {
   // A path that was named may be a link (/dev/disk/by-id/…); those inside a directory would only name things twice.
   const info = await stat(host, { bigint: true }).catch(() => undefined);
-  if (info === undefined) throw invalid(`error gathering device information while adding custom device "${host}": no such file or directory`);
+  if (info === undefined)
+    throw invalid(`error gathering device information while adding custom device "${host}": no such file or directory`);
   if (!info.isDirectory()) return one(inside, info);
   const found: OciDevice[] = [];
   for (const entry of await readdir(host, { withFileTypes: true })) {

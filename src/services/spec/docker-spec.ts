@@ -43,7 +43,8 @@ export function dockerSpec(parts: SpecParts): BuiltSpec {
     { add: textsOf(hostConfig, 'CapAdd'), drop: textsOf(hostConfig, 'CapDrop'), privileged },
     host.capabilities,
   );
-  const seccomp = privileged && security.seccomp === undefined ? undefined : seccompOf(security.seccomp, capabilities, host);
+  const seccomp =
+    privileged && security.seccomp === undefined ? undefined : seccompOf(security.seccomp, capabilities, host);
   const bare = privileged || security.pathsUnconfined;
   const hostUts = textOf(hostConfig, 'UTSMode') === 'host';
   const sysctl = sysctlsOf(hostConfig);
@@ -62,7 +63,11 @@ export function dockerSpec(parts: SpecParts): BuiltSpec {
       ...(Object.keys(sysctl).length === 0 ? {} : { sysctl }),
       ...(bare ? {} : pathsOf(hostConfig)),
       ...(seccomp === undefined ? {} : { seccomp }),
-      ...(hasPropagation(parts.mounts, 'shared') ? { rootfsPropagation: 'shared' } : hasPropagation(parts.mounts, 'slave') ? { rootfsPropagation: 'slave' } : {}),
+      ...(hasPropagation(parts.mounts, 'shared')
+        ? { rootfsPropagation: 'shared' }
+        : hasPropagation(parts.mounts, 'slave')
+          ? { rootfsPropagation: 'slave' }
+          : {}),
     },
   };
   return { spec, warnings };
@@ -76,7 +81,11 @@ const cgroupsPathOf = ({ namespace, id, hostConfig }: SpecParts): string => {
 const hasPropagation = (mounts: readonly OciMount[], kind: string): boolean =>
   mounts.some(({ options }) => options.includes(kind) || options.includes(`r${kind}`));
 
-function seccompOf(wanted: ReturnType<typeof securityOf>['seccomp'], capabilities: readonly string[], host: HostFacts): Seccomp | undefined {
+function seccompOf(
+  wanted: ReturnType<typeof securityOf>['seccomp'],
+  capabilities: readonly string[],
+  host: HostFacts,
+): Seccomp | undefined {
   if (wanted === 'unconfined') return undefined;
   return wanted === undefined
     ? defaultSeccomp(capabilities, host.architecture)
@@ -89,17 +98,27 @@ function pathsOf(hostConfig: Json): { maskedPaths: readonly string[]; readonlyPa
   return { maskedPaths: own('MaskedPaths', maskedPaths), readonlyPaths: own('ReadonlyPaths', readonlyPaths) };
 }
 
-function processOf(parts: SpecParts, capabilities: readonly string[], noNewPrivileges: boolean, warnings: string[]): OciProcess {
+function processOf(
+  parts: SpecParts,
+  capabilities: readonly string[],
+  noNewPrivileges: boolean,
+  warnings: string[],
+): OciProcess {
   const { config, hostConfig, user, host } = parts;
   const cwd = config.WorkingDir === '' ? '/' : path.posix.normalize(config.WorkingDir);
-  if (!cwd.startsWith('/')) throw invalid(`the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`);
+  if (!cwd.startsWith('/'))
+    throw invalid(`the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`);
   const rlimits = rlimitsOf(hostConfig);
   const score = oomScoreOf(hostConfig, host, warnings);
   // Who is not root starts without capabilities in effect, and may gain them again by what it executes.
   const effective = user.uid === 0 ? capabilities : [];
   return {
     terminal: config.Tty,
-    user: { uid: user.uid, gid: user.gid, ...(user.additionalGids.length === 0 ? {} : { additionalGids: user.additionalGids }) },
+    user: {
+      uid: user.uid,
+      gid: user.gid,
+      ...(user.additionalGids.length === 0 ? {} : { additionalGids: user.additionalGids }),
+    },
     args: commandOf(config),
     env: environmentOf(config),
     cwd,
@@ -118,11 +137,14 @@ export function environmentOf(config: Pick<ContainerConfig, 'Env' | 'Hostname' |
 
 function oomScoreOf(hostConfig: Json, host: HostFacts, warnings: string[]): number | undefined {
   const wanted = numberOf(hostConfig, 'OomScoreAdj');
-  if (wanted < -1000 || wanted > 1000) throw invalid(`Invalid value ${wanted}, range for oom score adj is [-1000, 1000]`);
+  if (wanted < -1000 || wanted > 1000)
+    throw invalid(`Invalid value ${wanted}, range for oom score adj is [-1000, 1000]`);
   if (wanted === 0) return undefined;
   if (wanted >= host.oomScoreAdj || host.capabilities.includes('CAP_SYS_RESOURCE')) return wanted;
   // The kernel would refuse, and the runtime dies of it with a message nobody can read.
-  warnings.push(`oom score ${wanted} is below the daemon's own and it lacks CAP_SYS_RESOURCE: ${host.oomScoreAdj} is used`);
+  warnings.push(
+    `oom score ${wanted} is below the daemon's own and it lacks CAP_SYS_RESOURCE: ${host.oomScoreAdj} is used`,
+  );
   return host.oomScoreAdj;
 }
 
@@ -149,7 +171,8 @@ function sysctlsOf(hostConfig: Json): Record<string, string> {
   const own = textMapOf(hostConfig, 'Sysctls');
   if (networkModeOf(hostConfig).kind === 'host') {
     for (const name of Object.keys(own)) {
-      if (name.startsWith('net.')) throw invalid(`sysctl '${name}' is not allowed as the container uses the host's network namespace`);
+      if (name.startsWith('net.'))
+        throw invalid(`sysctl '${name}' is not allowed as the container uses the host's network namespace`);
     }
     return own;
   }
@@ -171,7 +194,8 @@ function mountsOf(parts: SpecParts, privileged: boolean): OciMount[] {
       return [{ destination, type: 'bind', source: destination, options: ['rbind', 'rprivate'] }];
     }
     if (textOf(hostConfig, 'IpcMode') === 'none' && destination === '/dev/shm') return [];
-    if (privileged && destination.startsWith('/sys')) return [{ ...mount, options: mount.options.filter((option) => option !== 'ro') }];
+    if (privileged && destination.startsWith('/sys'))
+      return [{ ...mount, options: mount.options.filter((option) => option !== 'ro') }];
     return [mount];
   });
   const bind = (source: string, destination: string): OciMount => ({

@@ -19,12 +19,12 @@ export interface HostFacts {
 
 const CGROUP2_SUPER_MAGIC = 0x63677270;
 
-
-
-
 export function hostFacts(): HostFacts {
   const mask = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
-  const [major = 0, minor = 0] = os.release().split('.').map((part) => Number.parseInt(part, 10));
+  const [major = 0, minor = 0] = os
+    .release()
+    .split('.')
+    .map((part) => Number.parseInt(part, 10));
   return {
     architecture: hostPlatform().architecture,
     cgroupVersion: statfsSync('/sys/fs/cgroup').type === CGROUP2_SUPER_MAGIC ? 2 : 1,

@@ -13,7 +13,9 @@ export function resourcesOf(hostConfig: Json, devices: readonly OciDeviceRule[],
   const weight = numberOf(hostConfig, 'BlkioWeight');
   if (weight !== 0 && (weight < 10 || weight > 1000)) throw invalid('Range of blkio weight is from 10 to 1000');
   return {
-    devices: privileged ? [{ allow: true, access: 'rwm' }] : [...defaultDeviceRules, ...devices, ...ownRules(hostConfig)],
+    devices: privileged
+      ? [{ allow: true, access: 'rwm' }]
+      : [...defaultDeviceRules, ...devices, ...ownRules(hostConfig)],
     ...(Object.keys(memory).length === 0 ? {} : { memory }),
     ...(Object.keys(cpu).length === 0 ? {} : { cpu }),
     // Docker's 0 is no limit, as is -1.
@@ -28,9 +30,12 @@ function memoryOf(hostConfig: Json): NonNullable<OciResources['memory']> {
   const reservation = numberOf(hostConfig, 'MemoryReservation');
   const swappiness = findNumber(hostConfig, 'MemorySwappiness') ?? -1;
   if (limit !== 0 && limit < minimumMemory) throw invalid('Minimum memory limit allowed is 6MB');
-  if (limit > 0 && swap > 0 && swap < limit) throw invalid('Minimum memoryswap limit should be larger than memory limit, see usage');
-  if (limit === 0 && swap > 0) throw invalid('You should always set the Memory limit when using Memoryswap limit, see usage');
-  if (limit > 0 && reservation > limit) throw invalid('Minimum memory limit can not be less than memory reservation limit, see usage');
+  if (limit > 0 && swap > 0 && swap < limit)
+    throw invalid('Minimum memoryswap limit should be larger than memory limit, see usage');
+  if (limit === 0 && swap > 0)
+    throw invalid('You should always set the Memory limit when using Memoryswap limit, see usage');
+  if (limit > 0 && reservation > limit)
+    throw invalid('Minimum memory limit can not be less than memory reservation limit, see usage');
   if (swappiness !== -1 && (swappiness < 0 || swappiness > 100)) {
     throw invalid(`Invalid value: ${swappiness}, valid memory swappiness range is 0-100`);
   }

@@ -99,7 +99,12 @@ export function parseSeccompProfile(text: string, capabilities: readonly string[
   if (typeof raw !== 'object' || raw === null || !('defaultAction' in raw) || typeof raw.defaultAction !== 'string') {
     throw invalid('Decoding seccomp profile failed: it has no "defaultAction"');
   }
-  const profile = raw as { defaultAction: string; defaultErrnoRet?: number; architectures?: string[]; syscalls?: ProfileRule[] };
+  const profile = raw as {
+    defaultAction: string;
+    defaultErrnoRet?: number;
+    architectures?: string[];
+    syscalls?: ProfileRule[];
+  };
   const held = new Set(capabilities);
   const applies = ({ includes = {}, excludes = {} }: ProfileRule): boolean =>
     (includes.arches === undefined || includes.arches.includes(architecture)) &&

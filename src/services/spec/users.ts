@@ -28,7 +28,12 @@ const maxId = 2 ** 31 - 1;
  * user, unless a group was asked for, as Docker has it. `extra` are further groups (`--group-add`).
  * invalid-argument in Docker's words.
  */
-export function lookUpUser(wanted: string, passwd: string | undefined, group: string | undefined, extra: readonly string[] = []): User {
+export function lookUpUser(
+  wanted: string,
+  passwd: string | undefined,
+  group: string | undefined,
+  extra: readonly string[] = [],
+): User {
   const accounts = parsePasswd(passwd ?? '');
   const groups = parseGroups(group ?? '');
   const colon = wanted.indexOf(':');
