@@ -24,7 +24,7 @@ const { version, devDependencies } = JSON.parse(readFileSync(join(home, 'package
 /** What the bundles are made of: sources, versions, and this script. */
 function stamp() {
   const hash = createHash('sha256').update(JSON.stringify([version, devDependencies.esbuild, process.version]));
-  hash.update(readFileSync(fileURLToPath(import.meta.url)));
+  for (const file of [fileURLToPath(import.meta.url), ...programs.map((name) => join(home, 'bin', name))]) hash.update(readFileSync(file));
   for (const room of ['base', 'wire', 'client', 'cli']) {
     const names = readdirSync(join(home, 'src', room), { recursive: true }).map(String);
     for (const name of names.filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts')).sort()) {
@@ -55,13 +55,19 @@ async function bundle(name) {
   renameSync(unfinished, join(dist, `${name}.cjs`));
 }
 
+/** The flags that the launcher gives to Node: code that was compiled under others is not taken. */
+function launcherFlags(name) {
+  const [, flags = ''] = /^flags='(.*)'$/m.exec(readFileSync(join(home, 'bin', name), 'utf8')) ?? [];
+  return flags.split(' ').filter((flag) => flag !== '');
+}
+
 /** Runs each bundle once, so that the compiled code is on disk, also for users who may not write there. */
 function compile() {
   const cache = join(dist, 'compiled');
   rmSync(cache, { recursive: true, force: true });
   for (const name of programs) {
     for (const words of [['-H', 'unix:///nonexistent/hako.sock', 'ps', '-a']]) {
-      spawnSync(process.execPath, [join(dist, `${name}.cjs`), ...words], {
+      spawnSync(process.execPath, [...launcherFlags(name), join(dist, `${name}.cjs`), ...words], {
         env: { ...process.env, NODE_COMPILE_CACHE: cache },
         stdio: 'ignore',
       });
