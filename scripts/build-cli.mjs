@@ -24,7 +24,8 @@ const { version, devDependencies } = JSON.parse(readFileSync(join(home, 'package
 /** What the bundles are made of: sources, versions, and this script. */
 function stamp() {
   const hash = createHash('sha256').update(JSON.stringify([version, devDependencies.esbuild, process.version]));
-  for (const file of [fileURLToPath(import.meta.url), ...programs.map((name) => join(home, 'bin', name))]) hash.update(readFileSync(file));
+  for (const file of [fileURLToPath(import.meta.url), ...programs.map((name) => join(home, 'bin', name))])
+    hash.update(readFileSync(file));
   for (const room of ['base', 'wire', 'client', 'cli']) {
     const names = readdirSync(join(home, 'src', room), { recursive: true }).map(String);
     for (const name of names.filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts')).sort()) {

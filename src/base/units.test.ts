@@ -4,16 +4,51 @@ import { humanDuration, humanSize, progressBar } from './units.ts';
 
 test('humanSize() counts in thousands with at most four digits', () => {
   const sizes = [0, 1, 999, 1000, 1500, 83_234_567, 1_000_000_000, 1.5e21];
-  assert.deepEqual(sizes.map((size) => humanSize(size)), ['0B', '1B', '999B', '1kB', '1.5kB', '83.23MB', '1GB', '1500EB']);
+  assert.deepEqual(
+    sizes.map((size) => humanSize(size)),
+    ['0B', '1B', '999B', '1kB', '1.5kB', '83.23MB', '1GB', '1500EB'],
+  );
   assert.equal(humanSize(83_234_567, 3), '83.2MB');
 });
 
 test('humanDuration() says what Docker says at every border', () => {
-  const seconds = [0, 1, 59, 60, 119, 120, 3599, 3600, 5399, 5400, 172_799 - 1800, 172_800, 1_209_600, 5_184_000, 63_072_000];
-  assert.deepEqual(seconds.map((second) => humanDuration(second * 1000)), [
-    'Less than a second', '1 second', '59 seconds', 'About a minute', 'About a minute', '2 minutes', '59 minutes',
-    'About an hour', 'About an hour', '2 hours', '47 hours', '2 days', '2 weeks', '2 months', '2 years',
-  ]);
+  const seconds = [
+    0,
+    1,
+    59,
+    60,
+    119,
+    120,
+    3599,
+    3600,
+    5399,
+    5400,
+    172_799 - 1800,
+    172_800,
+    1_209_600,
+    5_184_000,
+    63_072_000,
+  ];
+  assert.deepEqual(
+    seconds.map((second) => humanDuration(second * 1000)),
+    [
+      'Less than a second',
+      '1 second',
+      '59 seconds',
+      'About a minute',
+      'About a minute',
+      '2 minutes',
+      '59 minutes',
+      'About an hour',
+      'About an hour',
+      '2 hours',
+      '47 hours',
+      '2 days',
+      '2 weeks',
+      '2 months',
+      '2 years',
+    ],
+  );
 });
 
 test('progressBar() never draws outside its box', () => {

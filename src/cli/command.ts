@@ -22,7 +22,7 @@ export interface Command<F extends Flags = Flags> extends HelpText {
 }
 
 /** Types a command by its own flags. */
-export const command = <const F extends Flags>(definition: Command<F>): Command => definition as unknown as Command;
+export const command = <const F extends Flags>(definition: Command<F>): Command => definition as Command;
 
 /** Docker's words for a wrong number of arguments. */
 export function checkCount(name: string, [least, most]: readonly [number, number], count: number): void {
@@ -30,5 +30,8 @@ export function checkCount(name: string, [least, most]: readonly [number, number
   const plural = (number: number): string => `${number} argument${number === 1 ? '' : 's'}`;
   if (most === 0) throw new UsageFailure(`'${name}' accepts no arguments`, 1);
   if (least === most) throw new UsageFailure(`'${name}' requires ${plural(least)}`, 1);
-  throw new UsageFailure(`'${name}' requires at ${count < least ? `least ${plural(least)}` : `most ${plural(most)}`}`, 1);
+  throw new UsageFailure(
+    `'${name}' requires at ${count < least ? `least ${plural(least)}` : `most ${plural(most)}`}`,
+    1,
+  );
 }

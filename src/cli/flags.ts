@@ -17,7 +17,11 @@ export interface FlagSpec {
 export type Flags = Readonly<Record<string, FlagSpec>>;
 
 export type Values<F extends Flags> = {
-  readonly [K in keyof F]: F[K]['kind'] extends 'on' ? boolean : F[K]['kind'] extends 'many' ? readonly string[] : string | undefined;
+  readonly [K in keyof F]: F[K]['kind'] extends 'on'
+    ? boolean
+    : F[K]['kind'] extends 'many'
+      ? readonly string[]
+      : string | undefined;
 };
 
 export interface Parsed<F extends Flags> {
@@ -39,7 +43,11 @@ const help: Flags = { help: { kind: 'on', help: 'Print usage' } };
 export class HelpAsked extends Error {}
 
 /** Reads a command line by the rules of Docker's: `-it`, `-eA=b`, `--name=x`, `--name x`, `--flag=false`, `--`. */
-export function parseFlags<const F extends Flags>(specs: F, words: readonly string[], options: ParseOptions): Parsed<F> {
+export function parseFlags<const F extends Flags>(
+  specs: F,
+  words: readonly string[],
+  options: ParseOptions,
+): Parsed<F> {
   return new Parser(specs, options).parse(words) as Parsed<F>;
 }
 
@@ -137,6 +145,7 @@ function asBoolean(written: string, value: string): boolean {
 /** A whole number given to a flag. */
 export function wholeNumber(written: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  if (!/^[+-]?\d{1,15}$/.test(text)) throw new UsageFailure(`invalid argument "${text}" for ${written}: must be a whole number`);
+  if (!/^[+-]?\d{1,15}$/.test(text))
+    throw new UsageFailure(`invalid argument "${text}" for ${written}: must be a whole number`);
   return Number(text);
 }

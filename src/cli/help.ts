@@ -15,7 +15,11 @@ export function commandHelp(program: string, text: HelpText): string {
   const rows = flagRows(text.flags);
   if (rows.length > 0) parts.push('', 'Options:', ...columns(rows));
   if (text.examples.length > 0) {
-    parts.push('', 'Examples:', ...columns(text.examples.map(([command, what]) => [`  ${program} ${command}`, `# ${what}`])));
+    parts.push(
+      '',
+      'Examples:',
+      ...columns(text.examples.map(([command, what]) => [`  ${program} ${command}`, `# ${what}`])),
+    );
   }
   return `${parts.join('\n')}\n`;
 }

@@ -43,8 +43,13 @@ async function printByTemplate<T>({ rows, fields }: Listing<T>, format: string):
   if (table === null) return print(1, rows.map((row) => `${renderTemplate(format, values(fields, row))}\n`).join(''));
   const template = format.slice(table[0].length);
   const titles = Object.fromEntries(Object.entries(fields).map(([name, { title }]) => [name, title]));
-  const lines = [titles, ...rows.map((row) => values(fields, row))].map((data) => renderTemplate(template, data).split('\t'));
-  const columns = (lines[0] ?? []).map((title, index): Column<string[]> => ({ title, cell: (line) => line[index] ?? '' }));
+  const lines = [titles, ...rows.map((row) => values(fields, row))].map((data) =>
+    renderTemplate(template, data).split('\t'),
+  );
+  const columns = (lines[0] ?? []).map((title, index): Column<string[]> => ({
+    title,
+    cell: (line) => line[index] ?? '',
+  }));
   print(1, drawTable(columns, lines.slice(1), await terminalWidth()));
 }
 

@@ -15,13 +15,18 @@ const leastWidth = 10;
  * `width` (of a terminal) is known and too small, the widest columns that may be cut are, so that no row breaks.
  */
 export function drawTable<T>(columns: readonly Column<T>[], rows: readonly T[], width?: number): string {
-  const cells = [columns.map(({ title }) => title), ...rows.map((row) => columns.map(({ cell }) => oneLine(cell(row))))];
+  const cells = [
+    columns.map(({ title }) => title),
+    ...rows.map((row) => columns.map(({ cell }) => oneLine(cell(row)))),
+  ];
   const widths = columns.map((_, index) => Math.max(...cells.map((line) => length(line[index] ?? ''))));
   if (width !== undefined) fit(columns, widths, width);
   const lines = cells.map((line) => {
     const drawn = line.map((text, index) => {
       const cut = ellipsis(text, widths[index] ?? 0);
-      return index === line.length - 1 ? cut : cut + ' '.repeat(Math.max(leastWidth, (widths[index] ?? 0) + gap) - length(cut));
+      return index === line.length - 1
+        ? cut
+        : cut + ' '.repeat(Math.max(leastWidth, (widths[index] ?? 0) + gap) - length(cut));
     });
     return `${drawn.join('')}\n`;
   });

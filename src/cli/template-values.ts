@@ -26,7 +26,8 @@ const text = (value: Value | undefined): string => {
 };
 
 const compare = (a: Value | undefined, b: Value | undefined): number => {
-  if (typeof a !== typeof b || (typeof a !== 'string' && typeof a !== 'number')) throw fail('cannot compare these values');
+  if (typeof a !== typeof b || (typeof a !== 'string' && typeof a !== 'number'))
+    throw fail('cannot compare these values');
   return a === b ? 0 : a < (b as typeof a) ? -1 : 1;
 };
 
@@ -47,7 +48,8 @@ const functions: Readonly<Record<string, (...values: Value[]) => Value>> = {
   upper: (value) => text(value).toUpperCase(),
   title: (value) => text(value).replace(/\b\w/g, (letter) => letter.toUpperCase()),
   truncate: (value, count = 0) => text(value).slice(0, Number(count)),
-  pad: (value, before = 0, after = 0) => (text(value) === '' ? '' : ' '.repeat(Number(before)) + text(value) + ' '.repeat(Number(after))),
+  pad: (value, before = 0, after = 0) =>
+    text(value) === '' ? '' : ' '.repeat(Number(before)) + text(value) + ' '.repeat(Number(after)),
   print: (...values) => values.map(printValue).join(''),
   println: (...values) => `${values.map(printValue).join(' ')}\n`,
   printf: (format, ...values) => printf(text(format), values),
@@ -75,7 +77,8 @@ function at(value: Value, key: Value): Value {
     return item as Value;
   }
   if (typeof value !== 'object' || value === null) throw fail('index of something that is neither list nor map');
-  return Object.hasOwn(value, String(key)) ? ((value as Readonly<Record<string, Value>>)[String(key)] ?? null) : '';
+  const name = printValue(key);
+  return Object.hasOwn(value, name) ? ((value as Readonly<Record<string, Value>>)[name] ?? null) : '';
 }
 
 function printf(format: string, values: readonly Value[]): string {

@@ -98,7 +98,8 @@ class TemplateParser {
   }
 }
 
-const token = /\s*(?:("(?:[^"\\]|\\.)*"|`[^`]*`)|(-?\d+(?:\.\d+)?)|(\$\w*(?:\.\w+)*)|((?:\.\w+)+|\.)|(\w+)|(:=|[|(),]))/gy;
+const token =
+  /\s*(?:("(?:[^"\\]|\\.)*"|`[^`]*`)|(-?\d+(?:\.\d+)?)|(\$\w*(?:\.\w+)*)|((?:\.\w+)+|\.)|(\w+)|(:=|[|(),]))/gy;
 
 function parseStatement(text: string): { names: string[]; pipe: Pipe } {
   const tokens: string[] = [];
@@ -149,7 +150,8 @@ function parseTerm(text: string, reader: { readonly tokens: readonly string[]; a
   return { kind: 'function', name: text };
 }
 
-const evaluateAll = (nodes: readonly Node[], scope: Scope): string => nodes.map((node) => evaluate(node, scope)).join('');
+const evaluateAll = (nodes: readonly Node[], scope: Scope): string =>
+  nodes.map((node) => evaluate(node, scope)).join('');
 
 function evaluate(node: Node, scope: Scope): string {
   if (node.kind === 'text') return node.text;
@@ -167,7 +169,13 @@ function evaluate(node: Node, scope: Scope): string {
   return evaluateAll(node.body, inner);
 }
 
-function range(names: readonly string[], body: readonly Node[], otherwise: readonly Node[], value: Value, scope: Scope): string {
+function range(
+  names: readonly string[],
+  body: readonly Node[],
+  otherwise: readonly Node[],
+  value: Value,
+  scope: Scope,
+): string {
   const entries: [Value, Value][] = Array.isArray(value)
     ? value.map((item, index) => [index, item])
     : typeof value === 'object' && value !== null

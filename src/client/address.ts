@@ -6,7 +6,10 @@ export const defaultHost = 'unix:///run/hakobune/docker.sock';
 export type Address = { readonly path: string } | { readonly host: string; readonly port: number };
 
 /** The address to use, in its written form: what was asked for, then `HAKO_HOST`, then `DOCKER_HOST`, then our own. */
-export function chooseHost(asked: string | undefined, environment: Readonly<Record<string, string | undefined>>): string {
+export function chooseHost(
+  asked: string | undefined,
+  environment: Readonly<Record<string, string | undefined>>,
+): string {
   for (const host of [asked, environment['HAKO_HOST'], environment['DOCKER_HOST']]) {
     if (host !== undefined && host !== '') return host;
   }

@@ -44,7 +44,10 @@ export class DockerClient {
     return this.#json('GET', '/info');
   }
 
-  createContainer(body: unknown, query: { name?: string; platform?: string }): Promise<{ Id: string; Warnings?: string[] | null }> {
+  createContainer(
+    body: unknown,
+    query: { name?: string; platform?: string },
+  ): Promise<{ Id: string; Warnings?: string[] | null }> {
     return this.#json('POST', `/containers/create${print(query)}`, { body });
   }
 
@@ -84,7 +87,9 @@ export class DockerClient {
     return this.#done('POST', `${container(id)}/resize${print(size)}`);
   }
 
-  listContainers(query: { all?: boolean; limit?: number; size?: boolean; filters?: Filters } = {}): Promise<ContainerSummary[]> {
+  listContainers(
+    query: { all?: boolean; limit?: number; size?: boolean; filters?: Filters } = {},
+  ): Promise<ContainerSummary[]> {
     return this.#json('GET', `/containers/json${print({ ...query, filters: filters(query.filters) })}`);
   }
 
@@ -111,7 +116,13 @@ export class DockerClient {
 
   async *logs(
     id: string,
-    query: { follow?: boolean; tail?: string | undefined; since?: string | undefined; until?: string | undefined; timestamps?: boolean },
+    query: {
+      follow?: boolean;
+      tail?: string | undefined;
+      since?: string | undefined;
+      until?: string | undefined;
+      timestamps?: boolean;
+    },
     tty: boolean,
   ): AsyncGenerator<StreamPart> {
     const reply = await this.#ask('GET', `${container(id)}/logs${print({ stdout: true, stderr: true, ...query })}`);
@@ -157,7 +168,10 @@ export class DockerClient {
     return this.#json('GET', `/images/${imagePath(name)}/history`);
   }
 
-  removeImage(name: string, query: { force?: boolean; noprune?: boolean } = {}): Promise<{ Untagged?: string; Deleted?: string }[]> {
+  removeImage(
+    name: string,
+    query: { force?: boolean; noprune?: boolean } = {},
+  ): Promise<{ Untagged?: string; Deleted?: string }[]> {
     return this.#json('DELETE', `/images/${imagePath(name)}${print(query)}`);
   }
 
@@ -171,15 +185,24 @@ export class DockerClient {
     auth?: string,
     timing = false,
   ): AsyncGenerator<ProgressMessage> {
-    const headers = { ...(auth === undefined ? {} : { 'X-Registry-Auth': auth }), ...(timing ? { 'X-Hakobune-Timing': '1' } : {}) };
+    const headers = {
+      ...(auth === undefined ? {} : { 'X-Registry-Auth': auth }),
+      ...(timing ? { 'X-Hakobune-Timing': '1' } : {}),
+    };
     return this.#progress('POST', `/images/create${print(query)}`, headers);
   }
 
   pushImage(name: string, tag: string | undefined, auth?: string): AsyncGenerator<ProgressMessage> {
-    return this.#progress('POST', `/images/${imagePath(name)}/push${print({ tag })}`, { 'X-Registry-Auth': auth ?? 'e30=' });
+    return this.#progress('POST', `/images/${imagePath(name)}/push${print({ tag })}`, {
+      'X-Registry-Auth': auth ?? 'e30=',
+    });
   }
 
-  async *events(query: { since?: string | undefined; until?: string | undefined; filters?: Filters }): AsyncGenerator<Record<string, unknown>> {
+  async *events(query: {
+    since?: string | undefined;
+    until?: string | undefined;
+    filters?: Filters;
+  }): AsyncGenerator<Record<string, unknown>> {
     const reply = await this.#ask('GET', `/events${print({ ...query, filters: filters(query.filters) })}`);
     yield* jsonLines(reply.body) as AsyncGenerator<Record<string, unknown>>;
   }
@@ -187,7 +210,8 @@ export class DockerClient {
   async *#progress(method: string, path: string, headers: Record<string, string>): AsyncGenerator<ProgressMessage> {
     const reply = await this.#ask(method, path, { headers });
     for await (const line of jsonLines(reply.body) as AsyncGenerator<ProgressMessage>) {
-      if (line.errorDetail !== undefined) throw replyError(line.errorDetail.code ?? 500, line.errorDetail.message ?? line.error ?? '');
+      if (line.errorDetail !== undefined)
+        throw replyError(line.errorDetail.code ?? 500, line.errorDetail.message ?? line.error ?? '');
       yield line;
     }
   }
@@ -238,10 +262,18 @@ function unreachable(host: string, error: unknown): unknown {
   const code = (error as NodeJS.ErrnoException).code;
   if (error instanceof HakoError || code === undefined) return error;
   if (code === 'EACCES' || code === 'EPERM') {
-    return new HakoError('permission-denied', `no permission to use the daemon's socket ${host}: run as root or join the socket's group`, error);
+    return new HakoError(
+      'permission-denied',
+      `no permission to use the daemon's socket ${host}: run as root or join the socket's group`,
+      error,
+    );
   }
   const why = code === 'ENOENT' ? 'there is no such socket' : code === 'ECONNREFUSED' ? 'nobody listens there' : code;
-  return new HakoError('unavailable', `cannot reach the daemon at ${host}: ${why}; is it running? Start it with "hakod"`, error);
+  return new HakoError(
+    'unavailable',
+    `cannot reach the daemon at ${host}: ${why}; is it running? Start it with "hakod"`,
+    error,
+  );
 }
 
 const container = (id: string): string => `/containers/${encodeURIComponent(id)}`;

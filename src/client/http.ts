@@ -60,7 +60,10 @@ function open(address: Address, signal: AbortSignal | undefined): Promise<Socket
 
 function head(address: Address, method: string, path: string, options: RequestOptions): string {
   const body = options.body === undefined ? '' : JSON.stringify(options.body);
-  const lines = [`${method} ${path} HTTP/1.1`, `Host: ${'path' in address ? 'hakobune' : `${address.host}:${address.port}`}`];
+  const lines = [
+    `${method} ${path} HTTP/1.1`,
+    `Host: ${'path' in address ? 'hakobune' : `${address.host}:${address.port}`}`,
+  ];
   for (const [name, value] of Object.entries(options.headers ?? {})) {
     if (/[\r\n]/.test(value)) throw new HakoError('invalid-argument', `header "${name}" contains a line break`);
     lines.push(`${name}: ${value}`);
@@ -103,7 +106,8 @@ class Reader {
     let left = count;
     while (left > 0) {
       const piece = await this.#some();
-      if (piece === undefined) throw new HakoError('data-loss', 'the daemon closed the connection in the middle of an answer');
+      if (piece === undefined)
+        throw new HakoError('data-loss', 'the daemon closed the connection in the middle of an answer');
       if (piece.length > left) this.#buffer = Buffer.from(piece.subarray(left));
       yield piece.subarray(0, left);
       left -= Math.min(left, piece.length);
@@ -118,7 +122,8 @@ class Reader {
     for (;;) {
       const line = await this.line(maxChunkLine);
       const size = Number.parseInt(line ?? '', 16);
-      if (!Number.isSafeInteger(size)) throw new HakoError('data-loss', 'the daemon broke off in the middle of an answer');
+      if (!Number.isSafeInteger(size))
+        throw new HakoError('data-loss', 'the daemon broke off in the middle of an answer');
       if (size === 0) return;
       yield* this.exactly(size);
       await this.line(maxChunkLine);
@@ -143,19 +148,26 @@ async function readReply(socket: Socket, method: string): Promise<Reply> {
   const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1]);
   if (Number.isNaN(status)) throw new HakoError('unavailable', 'what listens there does not speak HTTP');
   const headers = new Map<string, string>();
-  for (let size = 0; ; ) {
+  for (let size = 0; ;) {
     const line = await reader.line(maxHeadBytes);
-    if (line === undefined) throw new HakoError('data-loss', 'the daemon closed the connection in the middle of an answer');
+    if (line === undefined)
+      throw new HakoError('data-loss', 'the daemon closed the connection in the middle of an answer');
     if (line === '') break;
     size += line.length;
-    if (size > maxHeadBytes) throw new HakoError('data-loss', `the daemon sent a head of more than ${maxHeadBytes} bytes`);
+    if (size > maxHeadBytes)
+      throw new HakoError('data-loss', `the daemon sent a head of more than ${maxHeadBytes} bytes`);
     const colon = line.indexOf(':');
     headers.set(line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim());
   }
   return { status, headers, socket, body: bodyOf(reader, method, status, headers) };
 }
 
-function bodyOf(reader: Reader, method: string, status: number, headers: ReadonlyMap<string, string>): AsyncIterable<Uint8Array> {
+function bodyOf(
+  reader: Reader,
+  method: string,
+  status: number,
+  headers: ReadonlyMap<string, string>,
+): AsyncIterable<Uint8Array> {
   if (status === 101) return reader.rest();
   if (method === 'HEAD' || status === 204 || status === 304) return reader.exactly(0);
   if (headers.get('transfer-encoding')?.toLowerCase() === 'chunked') return reader.chunked();
@@ -183,5 +195,8 @@ export function replyError(status: number, text: string): HakoError {
   } catch {
     // Something between us and the daemon answered in its own words.
   }
-  return new HakoError(codes[status] ?? 'unknown', message === '' ? `the daemon answered with status ${status}` : message);
+  return new HakoError(
+    codes[status] ?? 'unknown',
+    message === '' ? `the daemon answered with status ${status}` : message,
+  );
 }

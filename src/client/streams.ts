@@ -16,7 +16,8 @@ export async function* jsonLines(body: AsyncIterable<Uint8Array>): AsyncGenerato
       if (line !== '') yield parseLine(line);
     }
     text = text.slice(begin);
-    if (text.length > maxLine) throw new HakoError('data-loss', `the daemon sent a line of more than ${maxLine} characters`);
+    if (text.length > maxLine)
+      throw new HakoError('data-loss', `the daemon sent a line of more than ${maxLine} characters`);
   }
   if (text.trim() !== '') yield parseLine(text);
 }

@@ -32,7 +32,9 @@ export interface ContainerDetail {
   readonly Config: { readonly Tty: boolean; readonly OpenStdin: boolean };
   readonly HostConfig: { readonly AutoRemove?: boolean };
   readonly NetworkSettings?: {
-    readonly Ports?: Readonly<Record<string, readonly { readonly HostIp: string; readonly HostPort: string }[] | null>> | null;
+    readonly Ports?: Readonly<
+      Record<string, readonly { readonly HostIp: string; readonly HostPort: string }[] | null>
+    > | null;
   };
 }
 

@@ -22,7 +22,12 @@ test('a frame has the header that the Engine API describes', () => {
 });
 
 test('a stream is taken apart the same however it was cut', () => {
-  const whole = Buffer.concat([frame('stdout', bytes('one')), frame('stderr', bytes('')), frame('stderr', bytes('two\n')), frame('stdout', bytes('3'))]);
+  const whole = Buffer.concat([
+    frame('stdout', bytes('one')),
+    frame('stderr', bytes('')),
+    frame('stderr', bytes('two\n')),
+    frame('stdout', bytes('3')),
+  ]);
   const wanted = ['stdout:one', 'stderr:two\n', 'stdout:3'];
   for (let size = 1; size <= whole.length; size += 1) {
     const decoder = new StreamDecoder();
@@ -42,7 +47,10 @@ test('a stream that ends inside a frame is told from one that ended well', () =>
 });
 
 test('bytes that are no frames are refused by what they are', () => {
-  assert.throws(() => new StreamDecoder().decode(bytes('hello, world')), /not multiplexed: found the frame header 68656c6c/);
+  assert.throws(
+    () => new StreamDecoder().decode(bytes('hello, world')),
+    /not multiplexed: found the frame header 68656c6c/,
+  );
 });
 
 test('a frame that claims four gigabytes is handed out as it comes', () => {

@@ -3,7 +3,17 @@ import { wholeNumber, type Parsed } from '../flags.ts';
 import type { createFlags } from './create-flags.ts';
 import { mounts, volumes } from './mounts.ts';
 import { publish } from './ports.ts';
-import { bytes, devices, environmentOf, nanoCpus, nanoseconds, pairs, readPairs, restartPolicy, ulimits } from './values.ts';
+import {
+  bytes,
+  devices,
+  environmentOf,
+  nanoCpus,
+  nanoseconds,
+  pairs,
+  readPairs,
+  restartPolicy,
+  ulimits,
+} from './values.ts';
 
 export type CreateParsed = Parsed<typeof createFlags>;
 
@@ -17,7 +27,10 @@ export interface ContainerRequest {
 }
 
 /** The body of `POST /containers/create` for a command line of `run` or `create`. */
-export function containerRequest(parsed: CreateParsed, own: Readonly<Record<string, string | undefined>>): ContainerRequest {
+export function containerRequest(
+  parsed: CreateParsed,
+  own: Readonly<Record<string, string | undefined>>,
+): ContainerRequest {
   const { flags, given } = parsed;
   const [image = '', ...words] = parsed.rest;
   if (flags.init) throw new UsageFailure('--init is not implemented');
@@ -50,10 +63,14 @@ export function containerRequest(parsed: CreateParsed, own: Readonly<Record<stri
   };
 }
 
-function attached(asked: readonly string[], interactive: boolean): Pick<ContainerRequest, 'AttachStdin' | 'AttachStdout' | 'AttachStderr'> {
+function attached(
+  asked: readonly string[],
+  interactive: boolean,
+): Pick<ContainerRequest, 'AttachStdin' | 'AttachStdout' | 'AttachStderr'> {
   const names = asked.map((name) => name.toLowerCase());
   const wrong = names.find((name) => !['stdin', 'stdout', 'stderr'].includes(name));
-  if (wrong !== undefined) throw new UsageFailure(`invalid argument "${wrong}" for --attach: valid streams are STDIN, STDOUT and STDERR`);
+  if (wrong !== undefined)
+    throw new UsageFailure(`invalid argument "${wrong}" for --attach: valid streams are STDIN, STDOUT and STDERR`);
   return {
     AttachStdin: interactive || names.includes('stdin'),
     AttachStdout: names.length === 0 || names.includes('stdout'),
@@ -63,7 +80,8 @@ function attached(asked: readonly string[], interactive: boolean): Pick<Containe
 
 function hostConfig({ flags }: CreateParsed): Record<string, unknown> {
   const restart = restartPolicy(flags.restart);
-  if (flags.rm && restart.Name !== 'no') throw new UsageFailure('conflicting options: cannot specify both --restart and --rm');
+  if (flags.rm && restart.Name !== 'no')
+    throw new UsageFailure('conflicting options: cannot specify both --restart and --rm');
   return {
     ContainerIDFile: flags.cidfile ?? '',
     NetworkMode: flags.network ?? 'default',
@@ -101,8 +119,9 @@ function hostConfig({ flags }: CreateParsed): Record<string, unknown> {
 }
 
 function resources({ flags }: CreateParsed): Record<string, unknown> {
-  const number = (name: 'cpu-shares' | 'cpu-period' | 'cpu-quota' | 'cpu-rt-period' | 'cpu-rt-runtime' | 'blkio-weight'): number =>
-    wholeNumber(`--${name}`, flags[name]) ?? 0;
+  const number = (
+    name: 'cpu-shares' | 'cpu-period' | 'cpu-quota' | 'cpu-rt-period' | 'cpu-rt-runtime' | 'blkio-weight',
+  ): number => wholeNumber(`--${name}`, flags[name]) ?? 0;
   const swap = flags['memory-swap'];
   const swappiness = wholeNumber('--memory-swappiness', flags['memory-swappiness']);
   const pids = wholeNumber('--pids-limit', flags['pids-limit']);
@@ -131,7 +150,8 @@ function resources({ flags }: CreateParsed): Record<string, unknown> {
 }
 
 const gpuRequest = (text: string): Record<string, unknown> => {
-  if (text !== 'all' && !/^\d{1,4}$/.test(text)) throw new UsageFailure(`invalid argument "${text}" for --gpus: must be "all" or a number`);
+  if (text !== 'all' && !/^\d{1,4}$/.test(text))
+    throw new UsageFailure(`invalid argument "${text}" for --gpus: must be "all" or a number`);
   return { Count: text === 'all' ? -1 : Number(text), Capabilities: [['gpu']] };
 };
 
@@ -161,5 +181,7 @@ function healthcheck({ flags }: CreateParsed): Record<string, unknown> {
     return { Healthcheck: { Test: ['NONE'] } };
   }
   if (!asked) return {};
-  return { Healthcheck: { ...(flags['health-cmd'] === undefined ? {} : { Test: ['CMD-SHELL', flags['health-cmd']] }), ...set } };
+  return {
+    Healthcheck: { ...(flags['health-cmd'] === undefined ? {} : { Test: ['CMD-SHELL', flags['health-cmd']] }), ...set },
+  };
 }

@@ -35,7 +35,11 @@ const identity = {
   'health-interval': { kind: 'one', value: 'duration', help: 'Time between running the check (ms|s|m|h)' },
   'health-timeout': { kind: 'one', value: 'duration', help: 'Maximum time to allow one check to run (ms|s|m|h)' },
   'health-start-period': { kind: 'one', value: 'duration', help: 'Start period before failures count (ms|s|m|h)' },
-  'health-start-interval': { kind: 'one', value: 'duration', help: 'Time between checks during the start period (ms|s|m|h)' },
+  'health-start-interval': {
+    kind: 'one',
+    value: 'duration',
+    help: 'Time between checks during the start period (ms|s|m|h)',
+  },
   'health-retries': { kind: 'one', value: 'int', help: 'Consecutive failures needed to report unhealthy' },
   'no-healthcheck': { kind: 'on', help: 'Disable any container-specified HEALTHCHECK' },
 } as const satisfies Flags;
@@ -105,4 +109,11 @@ const isolation = {
 } as const satisfies Flags;
 
 /** The flags that `run` and `create` share. */
-export const createFlags = { ...process, ...identity, ...storage, ...network, ...resources, ...isolation } as const satisfies Flags;
+export const createFlags = {
+  ...process,
+  ...identity,
+  ...storage,
+  ...network,
+  ...resources,
+  ...isolation,
+} as const satisfies Flags;

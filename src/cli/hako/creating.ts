@@ -67,7 +67,8 @@ class IdFile implements Disposable {
       this.#fd = openSync(path, 'wx', 0o644);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code !== 'EEXIST') throw new Failure(125, `cannot create the container ID file "${path}": ${code ?? String(error)}`);
+      if (code !== 'EEXIST')
+        throw new Failure(125, `cannot create the container ID file "${path}": ${code ?? String(error)}`);
       throw new Failure(125, `container ID file found, make sure the other container isn't running or delete ${path}`);
     }
   }

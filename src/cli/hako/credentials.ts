@@ -9,7 +9,10 @@ const hubKey = 'https://index.docker.io/v1/';
  * The value of `X-Registry-Auth` for an image, from Docker's `config.json`; undefined when it knows none. Credential helpers are
  * the daemon's business.
  */
-export function registryAuth(image: string, environment: Readonly<Record<string, string | undefined>>): string | undefined {
+export function registryAuth(
+  image: string,
+  environment: Readonly<Record<string, string | undefined>>,
+): string | undefined {
   const directory = environment['DOCKER_CONFIG'] ?? join(environment['HOME'] ?? '/', '.docker');
   let auths: unknown;
   try {

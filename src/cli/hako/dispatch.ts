@@ -38,7 +38,9 @@ export async function dispatch(words: readonly string[], environment: NodeJS.Pro
   try {
     return await runChosen(chosen, global.flags, environment);
   } catch (error) {
-    throw global.flags.debug || !(error instanceof HakoError) ? error : new Failure(chosen.command.failureCode ?? 1, error.message);
+    throw global.flags.debug || !(error instanceof HakoError)
+      ? error
+      : new Failure(chosen.command.failureCode ?? 1, error.message);
   }
 }
 
@@ -66,7 +68,12 @@ async function choose(words: readonly string[]): Promise<Chosen | undefined> {
   return { name: `${first} ${second}`, command: await entry.load(), words: rest };
 }
 
-function find(entries: Readonly<Record<string, Entry>>, name: string, known: readonly string[], program: string): Entry {
+function find(
+  entries: Readonly<Record<string, Entry>>,
+  name: string,
+  known: readonly string[],
+  program: string,
+): Entry {
   const entry = Object.hasOwn(entries, name) ? entries[name] : undefined;
   if (entry !== undefined) return entry;
   const meant = nearest(name, known);
@@ -76,7 +83,11 @@ function find(entries: Readonly<Record<string, Entry>>, name: string, known: rea
   );
 }
 
-async function runChosen(chosen: Chosen, flags: ReturnType<typeof parseGlobals>['flags'], environment: NodeJS.ProcessEnv): Promise<number> {
+async function runChosen(
+  chosen: Chosen,
+  flags: ReturnType<typeof parseGlobals>['flags'],
+  environment: NodeJS.ProcessEnv,
+): Promise<number> {
   const { name, command, words } = chosen;
   let parsed;
   try {

@@ -14,7 +14,9 @@ export function goTime(seconds: number): string {
   const two = (value: number): string => String(Math.trunc(Math.abs(value))).padStart(2, '0');
   const local = new Date(date.getTime() + minutes * 60_000).toISOString();
   const offset = `${minutes < 0 ? '-' : '+'}${two(minutes / 60)}${two(minutes % 60)}`;
-  const zone = new Intl.DateTimeFormat('en', { timeZoneName: 'short' }).formatToParts(date).find(({ type }) => type === 'timeZoneName');
+  const zone = new Intl.DateTimeFormat('en', { timeZoneName: 'short' })
+    .formatToParts(date)
+    .find(({ type }) => type === 'timeZoneName');
   return `${local.slice(0, 10)} ${local.slice(11, 19)} ${offset} ${zone?.value ?? ''}`.trimEnd();
 }
 
@@ -35,7 +37,11 @@ export function imageName(image: string, imageId: string): string {
 /** `0.0.0.0:8080->80/tcp, 443/tcp`, neighbouring ports together. */
 export function printPorts(ports: readonly PortSummary[]): string {
   const sorted = [...ports].sort(
-    (a, b) => a.PrivatePort - b.PrivatePort || (a.IP ?? '').localeCompare(b.IP ?? '') || (a.PublicPort ?? 0) - (b.PublicPort ?? 0) || a.Type.localeCompare(b.Type),
+    (a, b) =>
+      a.PrivatePort - b.PrivatePort ||
+      (a.IP ?? '').localeCompare(b.IP ?? '') ||
+      (a.PublicPort ?? 0) - (b.PublicPort ?? 0) ||
+      a.Type.localeCompare(b.Type),
   );
   const groups = new Map<string, { ip: string; type: string; first: number; last: number }[]>();
   const single: string[] = [];

@@ -22,6 +22,6 @@ function report(error: unknown): number {
     return error.exitCode;
   }
   // Nothing that a person can act on has a stack; for what remains it is the only trace.
-  print(2, `hako: ${error instanceof Error ? error.stack ?? error.message : String(error)}\n`);
+  print(2, `hako: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   return 1;
 }

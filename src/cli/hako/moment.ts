@@ -11,7 +11,9 @@ export function moment(flag: string, text: string | undefined, now = Date.now())
   const local = /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00` : text;
   const time = Date.parse(local);
   if (Number.isNaN(time)) {
-    throw new UsageFailure(`invalid argument "${text}" for ${flag}: must be a time (2026-01-02T13:23:37Z) or a span ago (42m)`);
+    throw new UsageFailure(
+      `invalid argument "${text}" for ${flag}: must be a time (2026-01-02T13:23:37Z) or a span ago (42m)`,
+    );
   }
   return (time / 1000).toFixed(3);
 }

@@ -8,11 +8,15 @@ export function volumes(texts: readonly string[]): { binds: string[]; anonymous:
   const anonymous: Record<string, object> = {};
   for (const text of texts) {
     const parts = text.split(':');
-    if (text === '' || parts.some((part) => part === '')) throw new UsageFailure(`invalid volume "${text}": empty section between colons`);
+    if (text === '' || parts.some((part) => part === ''))
+      throw new UsageFailure(`invalid volume "${text}": empty section between colons`);
     if (parts.length > 3) throw new UsageFailure(`invalid volume "${text}": must be [SOURCE:]TARGET[:OPTIONS]`);
     const [source = '', ...rest] = parts;
     if (rest.length === 0) anonymous[source] = {};
-    else binds.push([source.startsWith('.') || source.startsWith('~/') ? resolve(home(source)) : source, ...rest].join(':'));
+    else
+      binds.push(
+        [source.startsWith('.') || source.startsWith('~/') ? resolve(home(source)) : source, ...rest].join(':'),
+      );
   }
   return { binds, anonymous };
 }
@@ -26,7 +30,12 @@ interface Mount {
   ReadOnly?: boolean;
   Consistency?: string;
   BindOptions?: Record<string, unknown>;
-  VolumeOptions?: { NoCopy?: boolean; Labels?: Record<string, string>; Subpath?: string; DriverConfig?: { Name?: string; Options?: Record<string, string> } };
+  VolumeOptions?: {
+    NoCopy?: boolean;
+    Labels?: Record<string, string>;
+    Subpath?: string;
+    DriverConfig?: { Name?: string; Options?: Record<string, string> };
+  };
   TmpfsOptions?: Record<string, unknown>;
   ImageOptions?: Record<string, unknown>;
 }
@@ -39,7 +48,8 @@ export function mounts(texts: readonly string[]): Mount[] {
       const at = field.indexOf('=');
       const key = (at < 0 ? field : field.slice(0, at)).trim().toLowerCase();
       const value = at < 0 ? undefined : field.slice(at + 1);
-      if (!take(mount, key, value)) throw new UsageFailure(`invalid mount "${text}": unexpected key "${key}" in "${field}"`);
+      if (!take(mount, key, value))
+        throw new UsageFailure(`invalid mount "${text}": unexpected key "${key}" in "${field}"`);
     }
     if (mount.Target === undefined) throw new UsageFailure(`invalid mount "${text}": target is required`);
     if (mount.Type === 'bind' && mount.Source?.startsWith('.') === true) mount.Source = resolve(mount.Source);
@@ -53,16 +63,22 @@ function take(mount: Mount, key: string, value: string | undefined): boolean {
   }
   const text = value ?? 'true';
   switch (key) {
-    case 'type': return Boolean((mount.Type = text.toLowerCase()));
+    case 'type':
+      return Boolean((mount.Type = text.toLowerCase()));
     case 'source':
-    case 'src': return ((mount.Source = text), true);
+    case 'src':
+      return ((mount.Source = text), true);
     case 'target':
     case 'dst':
-    case 'destination': return ((mount.Target = text), true);
+    case 'destination':
+      return ((mount.Target = text), true);
     case 'readonly':
-    case 'ro': return ((mount.ReadOnly = truth(key, text)), true);
-    case 'consistency': return ((mount.Consistency = text), true);
-    default: return takeOption(mount, key, text);
+    case 'ro':
+      return ((mount.ReadOnly = truth(key, text)), true);
+    case 'consistency':
+      return ((mount.Consistency = text), true);
+    default:
+      return takeOption(mount, key, text);
   }
 }
 
@@ -73,37 +89,59 @@ function takeOption(mount: Mount, key: string, text: string): boolean {
   if (Object.keys(volume).length === 0) delete mount.VolumeOptions;
   if (done) return true;
   switch (key) {
-    case 'bind-propagation': return bind('Propagation', text);
-    case 'bind-nonrecursive': return bind('NonRecursive', truth(key, text));
-    case 'bind-recursive': return bindRecursive(bind, text);
-    case 'tmpfs-size': return (((mount.TmpfsOptions ??= {})['SizeBytes'] = bytes(key, text)), true);
-    case 'tmpfs-mode': return (((mount.TmpfsOptions ??= {})['Mode'] = Number.parseInt(text, 8)), true);
-    case 'image-subpath': return (((mount.ImageOptions ??= {})['Subpath'] = text), true);
-    default: return false;
+    case 'bind-propagation':
+      return bind('Propagation', text);
+    case 'bind-nonrecursive':
+      return bind('NonRecursive', truth(key, text));
+    case 'bind-recursive':
+      return bindRecursive(bind, text);
+    case 'tmpfs-size':
+      return (((mount.TmpfsOptions ??= {})['SizeBytes'] = bytes(key, text)), true);
+    case 'tmpfs-mode':
+      return (((mount.TmpfsOptions ??= {})['Mode'] = Number.parseInt(text, 8)), true);
+    case 'image-subpath':
+      return (((mount.ImageOptions ??= {})['Subpath'] = text), true);
+    default:
+      return false;
   }
 }
 
 function takeVolume(volume: NonNullable<Mount['VolumeOptions']>, key: string, text: string): boolean {
   const pair = (): [string, string] => [text.split('=', 1)[0] ?? '', text.slice(text.indexOf('=') + 1)];
   switch (key) {
-    case 'volume-nocopy': return ((volume.NoCopy = truth(key, text)), true);
-    case 'volume-subpath': return ((volume.Subpath = text), true);
-    case 'volume-label': return ((volume.Labels = { ...volume.Labels, ...Object.fromEntries([pair()]) }), true);
-    case 'volume-driver': return ((volume.DriverConfig = { ...volume.DriverConfig, Name: text }), true);
+    case 'volume-nocopy':
+      return ((volume.NoCopy = truth(key, text)), true);
+    case 'volume-subpath':
+      return ((volume.Subpath = text), true);
+    case 'volume-label':
+      return ((volume.Labels = { ...volume.Labels, ...Object.fromEntries([pair()]) }), true);
+    case 'volume-driver':
+      return ((volume.DriverConfig = { ...volume.DriverConfig, Name: text }), true);
     case 'volume-opt':
-      volume.DriverConfig = { ...volume.DriverConfig, Options: { ...volume.DriverConfig?.Options, ...Object.fromEntries([pair()]) } };
+      volume.DriverConfig = {
+        ...volume.DriverConfig,
+        Options: { ...volume.DriverConfig?.Options, ...Object.fromEntries([pair()]) },
+      };
       return true;
-    default: return false;
+    default:
+      return false;
   }
 }
 
 function bindRecursive(bind: (name: string, value: unknown) => boolean, text: string): boolean {
   switch (text) {
-    case 'enabled': return true;
-    case 'disabled': return bind('NonRecursive', true);
-    case 'writable': return bind('ReadOnlyNonRecursive', true);
-    case 'readonly': return bind('ReadOnlyForceRecursive', true);
-    default: throw new UsageFailure(`invalid mount: bind-recursive is "${text}": must be enabled, disabled, writable or readonly`);
+    case 'enabled':
+      return true;
+    case 'disabled':
+      return bind('NonRecursive', true);
+    case 'writable':
+      return bind('ReadOnlyNonRecursive', true);
+    case 'readonly':
+      return bind('ReadOnlyForceRecursive', true);
+    default:
+      throw new UsageFailure(
+        `invalid mount: bind-recursive is "${text}": must be enabled, disabled, writable or readonly`,
+      );
   }
 }
 

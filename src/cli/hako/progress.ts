@@ -27,7 +27,10 @@ export class ProgressView {
     const { id, status, progressDetail } = message;
     if (status === undefined) return '';
     const line = id === undefined ? status : `${id}: ${status}`;
-    const bar = progressDetail === undefined ? '' : progressBar(progressDetail.current ?? 0, progressDetail.total ?? 0, this.#size?.columns);
+    const bar =
+      progressDetail === undefined
+        ? ''
+        : progressBar(progressDetail.current ?? 0, progressDetail.total ?? 0, this.#size?.columns);
     if (this.#size === undefined) {
       // Without a terminal nobody wants to read a bar; what stands still is said once.
       if (bar !== '' || line === this.#last) return '';

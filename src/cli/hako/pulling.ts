@@ -1,7 +1,7 @@
 import { familiar, formatReference, normalizeReference } from '#base/reference.ts';
 import type { Context } from '../command.ts';
 import { registryAuth } from './credentials.ts';
-import { ProgressView } from './progress.ts';
+import type { ProgressView } from './progress.ts';
 
 export interface PullTimes {
   readonly resolve: number;

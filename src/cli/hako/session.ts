@@ -61,7 +61,11 @@ function carryInput({ socket }: Hijacked, options: SessionOptions, detach: () =>
   input.on('data', onData).on('end', onEnd).on('error', onEnd);
   return {
     [Symbol.dispose]: () => {
-      input.off('data', onData).off('end', onEnd).off('error', onEnd).on('error', () => {});
+      input
+        .off('data', onData)
+        .off('end', onEnd)
+        .off('error', onEnd)
+        .on('error', () => {});
       input.pause();
     },
   };

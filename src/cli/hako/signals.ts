@@ -34,7 +34,10 @@ export class SignalProxy implements Disposable {
     this.#client.killContainer(this.#id, signal).catch((error: unknown) => {
       // A container that has just ended is what the signal wanted; everything else means nobody got it.
       if (error instanceof HakoError && (error.code === 'conflict' || error.code === 'not-found')) return;
-      print(2, `hako: cannot hand ${signal} to the container: ${error instanceof Error ? error.message : String(error)}\n`);
+      print(
+        2,
+        `hako: cannot hand ${signal} to the container: ${error instanceof Error ? error.message : String(error)}\n`,
+      );
       this[Symbol.dispose]();
       process.exit(125);
     });

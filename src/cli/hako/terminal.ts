@@ -46,7 +46,10 @@ export function followSize(resize: (size: Size) => Promise<void>): Disposable {
   const tell = async (): Promise<boolean> => {
     const size = terminalSize();
     if (size === undefined) return true;
-    return resize(size).then(() => true, () => false);
+    return resize(size).then(
+      () => true,
+      () => false,
+    );
   };
   const begin = async (): Promise<void> => {
     for (let attempt = 1; attempt <= retries && !(await tell()); attempt += 1) {

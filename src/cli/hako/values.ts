@@ -2,13 +2,22 @@ import { readFileSync } from 'node:fs';
 import { parseDuration } from '#base/duration.ts';
 import { UsageFailure } from '../failure.ts';
 
-const units: Readonly<Record<string, number>> = { '': 1, b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4, p: 1024 ** 5 };
+const units: Readonly<Record<string, number>> = {
+  '': 1,
+  b: 1,
+  k: 1024,
+  m: 1024 ** 2,
+  g: 1024 ** 3,
+  t: 1024 ** 4,
+  p: 1024 ** 5,
+};
 
 /** Bytes as Docker takes them: `512m`, `1.5g`, `64kb`, `1GiB`, a plain number; in powers of 1024. */
 export function bytes(flag: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const found = /^(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?$/i.exec(text);
-  if (found === null) throw new UsageFailure(`invalid argument "${text}" for ${flag}: must be a size such as 512m or 2g`);
+  if (found === null)
+    throw new UsageFailure(`invalid argument "${text}" for ${flag}: must be a size such as 512m or 2g`);
   return Math.trunc(Number(found[1]) * (units[(found[2] ?? '').toLowerCase()] ?? 1));
 }
 
@@ -16,7 +25,9 @@ export function bytes(flag: string, text: string | undefined): number | undefine
 export function nanoCpus(flag: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (!/^\d+(\.\d{0,9})?$|^\.\d{1,9}$/.test(text)) {
-    throw new UsageFailure(`invalid argument "${text}" for ${flag}: must be a number such as 1.5 (at most nine decimals)`);
+    throw new UsageFailure(
+      `invalid argument "${text}" for ${flag}: must be a number such as 1.5 (at most nine decimals)`,
+    );
   }
   return Math.round(Number(text) * 1e9);
 }
@@ -74,7 +85,8 @@ export function readPairs(flag: string, file: string): string[] {
     .filter((line) => line !== '' && !line.startsWith('#'))
     .map((line) => {
       const name = line.split('=', 1)[0] ?? '';
-      if (/\s/.test(name) || name === '') throw new UsageFailure(`${flag}: "${file}": variable "${name}" contains whitespaces or is empty`);
+      if (/\s/.test(name) || name === '')
+        throw new UsageFailure(`${flag}: "${file}": variable "${name}" contains whitespaces or is empty`);
       return line;
     });
 }
@@ -98,7 +110,9 @@ export function ulimits(texts: readonly string[]): { Name: string; Soft: number;
 }
 
 /** `/dev/x[:/dev/y[:rwm]]`. */
-export function devices(texts: readonly string[]): { PathOnHost: string; PathInContainer: string; CgroupPermissions: string }[] {
+export function devices(
+  texts: readonly string[],
+): { PathOnHost: string; PathInContainer: string; CgroupPermissions: string }[] {
   return texts.map((text) => {
     const [host = '', second, third] = text.split(':');
     const permissions = third ?? (second !== undefined && /^[rwm]{1,3}$/.test(second) ? second : 'rwm');

@@ -9,6 +9,9 @@ export function main(words: readonly string[]): number {
     return 0;
   }
   const what = first === undefined || first.startsWith('-') ? 'its commands are' : `"${first}" is`;
-  print(2, `hakoctl: ${what} not implemented yet: use "ctr --address /run/hakobune/hakobune.sock" for now, or "hako"\n`);
+  print(
+    2,
+    `hakoctl: ${what} not implemented yet: use "ctr --address /run/hakobune/hakobune.sock" for now, or "hako"\n`,
+  );
   return 1;
 }

@@ -18,7 +18,8 @@ export function parseRegistryAuth(header: string | undefined): Credentials | und
     throw invalid('header "X-Registry-Auth" is not base64url of JSON');
   }
   if (parsed === null) return undefined;
-  if (typeof parsed !== 'object' || Array.isArray(parsed)) throw invalid('header "X-Registry-Auth" is not a JSON object');
+  if (typeof parsed !== 'object' || Array.isArray(parsed))
+    throw invalid('header "X-Registry-Auth" is not a JSON object');
   const { username, password, auth, identitytoken } = parsed as Record<string, unknown>;
   const [user, secret] = fromAuth(auth);
   const credentials = {

@@ -84,7 +84,11 @@ export class Fields {
     return this.#take(name, 'an object', isObject);
   }
 
-  #take<T>(name: string, what: string, fits: ((value: unknown) => value is T) | ((value: unknown) => boolean)): T | undefined {
+  #take<T>(
+    name: string,
+    what: string,
+    fits: ((value: unknown) => value is T) | ((value: unknown) => boolean),
+  ): T | undefined {
     const value = this.#body[name];
     if (value === undefined || value === null) return undefined;
     if (!fits(value)) throw invalid(`${this.#what}: "${name}" must be ${what}`);

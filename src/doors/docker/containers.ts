@@ -21,7 +21,11 @@ export const containerRoutes: readonly Route[] = [
     handler: verb(({ engine, call, query }, id) => engine.kill(call, id, query.text('signal') || 'SIGKILL')),
   },
   { method: 'POST', path: '/containers/{id}/pause', handler: verb(({ engine, call }, id) => engine.pause(call, id)) },
-  { method: 'POST', path: '/containers/{id}/unpause', handler: verb(({ engine, call }, id) => engine.unpause(call, id)) },
+  {
+    method: 'POST',
+    path: '/containers/{id}/unpause',
+    handler: verb(({ engine, call }, id) => engine.unpause(call, id)),
+  },
   { method: 'POST', path: '/containers/{id}/rename', handler: verb(rename) },
   { method: 'POST', path: '/containers/{id}/resize', handler: resize },
   { method: 'POST', path: '/containers/{id}/wait', handler: wait },

@@ -23,9 +23,10 @@ test('ping tells versions in its head, for GET and HEAD', async () => {
 test('a client newer or older than we are is told so in the words of Docker', async () => {
   await using open = await OpenDoor.over({ version: () => ({ Version: 'x' }) });
   const newer = await open.ask('GET', '/v1.99/version');
-  assert.deepEqual([newer.status, newer.text.trim()], [
-    400, '{"message":"client version 1.99 is too new. Maximum supported API version is 1.51"}',
-  ]);
+  assert.deepEqual(
+    [newer.status, newer.text.trim()],
+    [400, '{"message":"client version 1.99 is too new. Maximum supported API version is 1.51"}'],
+  );
   const older = await open.ask('GET', '/v1.23/version');
   assert.match(older.text, /client version 1.23 is too old. Minimum supported API version is 1.24, please upgrade/);
   for (const path of ['/version', '/v1.24/version', '/v1.51/version']) {
@@ -39,7 +40,10 @@ test('what the API has and we do not is 501, what it does not have is 404', asyn
   assert.equal(absent.status, 501);
   assert.match(absent.text, /^\{"message":".*GET \/networks is not implemented"\}\n$/);
   for (const path of ['/nothing', '/v1.43/nothing', '/v1.43', '/containers/x/nothing']) {
-    assert.deepEqual(await open.ask('GET', path).then(({ status, text }) => [status, text]), [404, '{"message":"page not found"}\n']);
+    assert.deepEqual(await open.ask('GET', path).then(({ status, text }) => [status, text]), [
+      404,
+      '{"message":"page not found"}\n',
+    ]);
   }
 });
 
@@ -61,7 +65,9 @@ test('every code of an error has its status, and the message is the error', asyn
 });
 
 test('not-modified has no body', async () => {
-  await using open = await OpenDoor.over({ start: () => Promise.reject(new HakoError('not-modified', 'runs already')) });
+  await using open = await OpenDoor.over({
+    start: () => Promise.reject(new HakoError('not-modified', 'runs already')),
+  });
   const { status, text } = await open.ask('POST', '/containers/x/start');
   assert.deepEqual([status, text], [304, '']);
 });
@@ -117,7 +123,12 @@ test('create checks the shape of its body and hands it on whole', async () => {
       return { id: 'abc', warnings: ['careful'] };
     },
   });
-  const good = await open.ask('POST', '/v1.41/containers/create?name=/web', { Image: 'a', Tty: true, Odd: [1], HostConfig: { X: 1 } });
+  const good = await open.ask('POST', '/v1.41/containers/create?name=/web', {
+    Image: 'a',
+    Tty: true,
+    Odd: [1],
+    HostConfig: { X: 1 },
+  });
   assert.deepEqual([good.status, JSON.parse(good.text)], [201, { Id: 'abc', Warnings: ['careful'] }]);
   assert.deepEqual(seen, [['web', { Image: 'a', Tty: true, Odd: [1], HostConfig: { X: 1 } }]]);
 

@@ -118,7 +118,8 @@ export class DockerDoor {
     const began = performance.now();
     const gone = new AbortController();
     const onClose = (): void => {
-      if (!response.writableFinished || upgrade !== undefined) gone.abort(new HakoError('cancelled', 'the client left'));
+      if (!response.writableFinished || upgrade !== undefined)
+        gone.abort(new HakoError('cancelled', 'the client left'));
     };
     (upgrade?.socket ?? response).once('close', onClose);
     let failure: unknown;
@@ -201,4 +202,3 @@ function queryOf(request: IncomingMessage): string {
   const mark = url.indexOf('?');
   return mark < 0 ? '' : url.slice(mark + 1);
 }
-

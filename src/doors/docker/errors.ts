@@ -27,4 +27,7 @@ export interface HttpError {
   readonly message: string;
 }
 
-export const httpError = (error: unknown): HttpError => ({ status: statuses[codeOf(error)], message: messageOf(error) });
+export const httpError = (error: unknown): HttpError => ({
+  status: statuses[codeOf(error)],
+  message: messageOf(error),
+});

@@ -41,7 +41,10 @@ export class OpenDoor implements AsyncDisposable {
 
   static async over(parts: Partial<Engine>): Promise<OpenDoor> {
     const directory = await mkdtemp(join(tmpdir(), 'hako-docker-door-'));
-    const open = new OpenDoor(new DockerDoor({ engine: engineOf(parts) }, { version: '0.0.0', logger: silent }), directory);
+    const open = new OpenDoor(
+      new DockerDoor({ engine: engineOf(parts) }, { version: '0.0.0', logger: silent }),
+      directory,
+    );
     await open.door.listen(open.path);
     return open;
   }
@@ -49,10 +52,14 @@ export class OpenDoor implements AsyncDisposable {
   ask(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const text = typeof body === 'string' ? body : body === undefined ? '' : JSON.stringify(body);
-    const type = text === '' ? {} : { 'Content-Type': 'application/json', 'Content-Length': String(Buffer.byteLength(text)) };
+    const type =
+      text === '' ? {} : { 'Content-Type': 'application/json', 'Content-Length': String(Buffer.byteLength(text)) };
     const asking = request({ socketPath: this.path, method, path, headers: { ...type, ...headers } }, (response) => {
       let out = '';
-      response.setEncoding('utf8').on('data', (chunk: string) => (out += chunk)).on('error', reject);
+      response
+        .setEncoding('utf8')
+        .on('data', (chunk: string) => (out += chunk))
+        .on('error', reject);
       response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text: out }));
     });
     asking.on('error', reject).end(text);
@@ -61,7 +68,11 @@ export class OpenDoor implements AsyncDisposable {
 
   /** Takes a connection over; `head` are the first bytes of the stream. */
   upgrade(path: string, body = ''): Promise<{ response: IncomingMessage; socket: Duplex; head: Buffer }> {
-    const { promise, resolve, reject } = Promise.withResolvers<{ response: IncomingMessage; socket: Duplex; head: Buffer }>();
+    const { promise, resolve, reject } = Promise.withResolvers<{
+      response: IncomingMessage;
+      socket: Duplex;
+      head: Buffer;
+    }>();
     const headers = {
       Connection: 'Upgrade',
       Upgrade: 'tcp',
@@ -115,8 +126,14 @@ export class PlayedAttachment implements Attachment {
   }
 }
 
-export const out = (text: string): { stream: 'stdout'; data: Uint8Array } => ({ stream: 'stdout', data: Buffer.from(text) });
-export const err = (text: string): { stream: 'stderr'; data: Uint8Array } => ({ stream: 'stderr', data: Buffer.from(text) });
+export const out = (text: string): { stream: 'stdout'; data: Uint8Array } => ({
+  stream: 'stdout',
+  data: Buffer.from(text),
+});
+export const err = (text: string): { stream: 'stderr'; data: Uint8Array } => ({
+  stream: 'stderr',
+  data: Buffer.from(text),
+});
 
 /** Everything a stream still gives. */
 export async function drain(socket: Duplex, head: Uint8Array = Buffer.alloc(0)): Promise<Buffer> {

@@ -21,7 +21,10 @@ async function list(exchange: Exchange): Promise<void> {
   // Before filters there was a parameter for the one thing that people filter by.
   if (query.text('filter') !== '') filters.set('reference', [query.text('filter')]);
   const images = await engine.images(call, { all: query.flag('all'), filters });
-  exchange.json(200, images.map((image) => forVersion(exchange, image)));
+  exchange.json(
+    200,
+    images.map((image) => forVersion(exchange, image)),
+  );
 }
 
 async function inspect(exchange: Exchange): Promise<void> {

@@ -61,7 +61,11 @@ async function carryInput(
     if (!wanted) continue;
     const { pass, detached } = watch?.push(chunk) ?? { pass: chunk, detached: false };
     // A process that closed its standard input, or ended, does not make its output less wanted.
-    if (pass.length > 0) wanted = await attachment.write(pass).then(() => true, () => false);
+    if (pass.length > 0)
+      wanted = await attachment.write(pass).then(
+        () => true,
+        () => false,
+      );
     if (detached) return detach();
   }
   // The end of a connection's input is no key press: a terminal has none, Docker leaves it open too.

@@ -82,7 +82,9 @@ function splitVersion(path: string): { version: ApiVersion; rest: string } {
 
 function compile(path: string): RegExp {
   const escaped = path.replace(/[.+?^$()|[\]\\]/g, '\\$&');
-  return new RegExp(`^${escaped.replace(/\{(\w+)(\*?)\}/g, (_, name, rest) => `(?<${name}>${rest ? '.+?' : '[^/]+'})`)}$`);
+  return new RegExp(
+    `^${escaped.replace(/\{(\w+)(\*?)\}/g, (_, name, rest) => `(?<${name}>${rest ? '.+?' : '[^/]+'})`)}$`,
+  );
 }
 
 function decode(part: string): string {

@@ -15,7 +15,10 @@ test('attach multiplexes without a terminal and tells its media type', async () 
   await using open = await OpenDoor.over({ attach: async () => played });
   const { response, socket, head } = await open.upgrade('/v1.43/containers/x/attach?stream=1&stdout=1&stderr=1');
   assert.equal(response.headers['content-type'], 'application/vnd.docker.multiplexed-stream');
-  assert.deepEqual(await drain(socket, head), Buffer.concat([frame('stdout', bytes('one\n')), frame('stderr', bytes('two\n'))]));
+  assert.deepEqual(
+    await drain(socket, head),
+    Buffer.concat([frame('stdout', bytes('one\n')), frame('stderr', bytes('two\n'))]),
+  );
   await played.disposal.promise;
   const old = await open.upgrade('/v1.41/containers/x/attach?stream=1&stdout=1');
   assert.equal(old.response.headers['content-type'], 'application/vnd.docker.raw-stream');
@@ -43,7 +46,8 @@ test('bytes that came before the connection was taken over are not lost', async 
   await using open = await OpenDoor.over({ attach: () => ready.promise.then(() => played) });
   const { connect } = await import('node:net');
   const socket = connect({ path: open.path, allowHalfOpen: true });
-  const request = 'POST /containers/x/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n';
+  const request =
+    'POST /containers/x/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n';
   socket.end(`${request}early`);
   ready.resolve();
   const answer = (await drain(socket)).toString('latin1');
@@ -57,7 +61,9 @@ test('a terminal is raw, is not closed by the end of input, and detaches by its 
     await new Promise(() => {});
   });
   await using open = await OpenDoor.over({ attach: async () => played });
-  const { response, socket, head } = await open.upgrade('/containers/x/attach?stream=1&stdin=1&stdout=1&detachKeys=ctrl-a,x');
+  const { response, socket, head } = await open.upgrade(
+    '/containers/x/attach?stream=1&stdin=1&stdout=1&detachKeys=ctrl-a,x',
+  );
   assert.equal(response.headers['content-type'], 'application/vnd.docker.raw-stream');
   socket.write('ls\r\x01');
   socket.write('x');
@@ -142,14 +148,19 @@ test('exec start reads its body before the connection is taken over', async () =
 test('an exec that cannot start says why in its stream', async () => {
   await using open = await OpenDoor.over({
     execInspect: async () => ({}),
-    execStart: () => Promise.reject(new HakoError('invalid-argument', 'exec: "nosuch": executable file not found in $PATH')),
+    execStart: () =>
+      Promise.reject(new HakoError('invalid-argument', 'exec: "nosuch": executable file not found in $PATH')),
   });
   const { socket, head } = await open.upgrade('/exec/e1/start', '{}');
   assert.match((await drain(socket, head)).toString(), /^\x02.*executable file not found in \$PATH\r\n$/s);
 });
 
 test('logs print times with nine digits, and only where a line begins', async () => {
-  const record = (text: string, time = '2026-01-02T03:04:05.12Z') => ({ stream: 'stdout' as const, time, data: bytes(text) });
+  const record = (text: string, time = '2026-01-02T03:04:05.12Z') => ({
+    stream: 'stdout' as const,
+    time,
+    data: bytes(text),
+  });
   const asked: unknown[] = [];
   await using open = await OpenDoor.over({
     logs: async (_call, _ref, options) => {

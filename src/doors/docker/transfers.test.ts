@@ -6,14 +6,21 @@ import { OpenDoor, type Answer } from './fixture.ts';
 
 const digest = `sha256:${'ab12'.repeat(16)}`;
 const target = { mediaType: 'x', digest, size: 1 };
-const lines = ({ text }: Answer): unknown[] => text.trim().split('\r\n').map((line) => JSON.parse(line) as unknown);
+const lines = ({ text }: Answer): unknown[] =>
+  text
+    .trim()
+    .split('\r\n')
+    .map((line) => JSON.parse(line) as unknown);
 type Pull = Engine['pull'];
 
 test('a pull tells what docker needs for its bars, in its words and order', async () => {
   const pull: Pull = async (_call, _reference, _options, progress) => {
-    const layer = (stage: 'waiting' | 'exists' | 'downloading' | 'downloaded' | 'extracting' | 'done', bytes = 0, of = digest) =>
-      progress({ kind: 'layer', digest: of, stage, bytes, total: 2_000_000 });
-    progress({ kind: 'resolved', target } as Parameters<typeof progress>[0]);
+    const layer = (
+      stage: 'waiting' | 'exists' | 'downloading' | 'downloaded' | 'extracting' | 'done',
+      bytes = 0,
+      of = digest,
+    ) => progress({ kind: 'layer', digest: of, stage, bytes, total: 2_000_000 });
+    progress({ kind: 'resolved', target });
     layer('waiting');
     layer('exists', 0, 'sha256:ffffffffffffffff');
     layer('downloading', 1_000_000);
@@ -36,7 +43,12 @@ test('a pull tells what docker needs for its bars, in its words and order', asyn
     { status: 'Downloading', progressDetail: { current: 1_000_000, total: 2_000_000 }, progress: bar, id },
     quiet('Verifying Checksum'),
     quiet('Download complete'),
-    { status: 'Extracting', progressDetail: { current: 2_000_000, total: 2_000_000 }, progress: `[${'='.repeat(50)}>]      2MB/2MB`, id },
+    {
+      status: 'Extracting',
+      progressDetail: { current: 2_000_000, total: 2_000_000 },
+      progress: `[${'='.repeat(50)}>]      2MB/2MB`,
+      id,
+    },
     quiet('Pull complete'),
     { status: `Digest: ${digest}` },
     { status: 'Status: Downloaded newer image for alpine:3' },
@@ -50,15 +62,20 @@ test('times of the stages are told only to those who ask', async () => {
   };
   await using open = await OpenDoor.over({ pull });
   const plain = await open.ask('POST', '/images/create?fromImage=alpine');
-  assert.deepEqual(lines(plain), [{ status: `Digest: ${digest}` }, { status: 'Status: Image is up to date for alpine:latest' }]);
+  assert.deepEqual(lines(plain), [
+    { status: `Digest: ${digest}` },
+    { status: 'Status: Image is up to date for alpine:latest' },
+  ]);
   const timed = await open.ask('POST', '/images/create?fromImage=alpine', undefined, { 'X-Hakobune-Timing': '1' });
-  assert.deepEqual(lines(timed)[0], { aux: { 'hakobune.io/timing': { kind: 'timing', resolve: 1, download: 2, unpack: 3 } } });
+  assert.deepEqual(lines(timed)[0], {
+    aux: { 'hakobune.io/timing': { kind: 'timing', resolve: 1, download: 2, unpack: 3 } },
+  });
 });
 
 test('a pull that fails at once is a status, one that fails later is a line', async () => {
   let late = false;
   const pull: Pull = async (_call, _reference, _options, progress) => {
-    if (late) progress({ kind: 'resolved', target } as Parameters<typeof progress>[0]);
+    if (late) progress({ kind: 'resolved', target });
     throw new HakoError('not-found', 'manifest unknown');
   };
   await using open = await OpenDoor.over({ pull });
@@ -67,7 +84,10 @@ test('a pull that fails at once is a status, one that fails later is a line', as
   late = true;
   const told = await open.ask('POST', '/images/create?fromImage=alpine');
   assert.equal(told.status, 200);
-  assert.deepEqual(lines(told).at(-1), { errorDetail: { code: 404, message: 'manifest unknown' }, error: 'manifest unknown' });
+  assert.deepEqual(lines(told).at(-1), {
+    errorDetail: { code: 404, message: 'manifest unknown' },
+    error: 'manifest unknown',
+  });
 });
 
 test('names, tags and digests come together as Docker sends them', async () => {
@@ -89,7 +109,8 @@ test('credentials are read from their header, and never repeated', async () => {
   await using open = await OpenDoor.over({
     pull: async (_call, reference, options) => (seen.push(options.credentials), { reference, digest, upToDate: true }),
   });
-  const ask = (value: string) => open.ask('POST', '/images/create?fromImage=alpine', undefined, { 'X-Registry-Auth': value });
+  const ask = (value: string) =>
+    open.ask('POST', '/images/create?fromImage=alpine', undefined, { 'X-Registry-Auth': value });
   const encoded = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
   await ask(encoded({ username: 'u', password: 'p>?' }));
   await ask(encoded({ auth: Buffer.from('u:p:q').toString('base64') }));

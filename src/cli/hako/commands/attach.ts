@@ -32,7 +32,8 @@ export const attach = command({
     const hijacked = await client.attach(id, streams);
     const size = terminalSize();
     // A program redraws its screen when the size changes; one that sits still would leave the newcomer with nothing.
-    if (Config.Tty && size !== undefined) await client.resizeContainer(id, { w: size.w + 1, h: size.h + 1 }).catch(() => {});
+    if (Config.Tty && size !== undefined)
+      await client.resizeContainer(id, { w: size.w + 1, h: size.h + 1 }).catch(() => {});
     using _size = Config.Tty ? followSize((now) => client.resizeContainer(id, now)) : undefined;
     if ((await carry(hijacked, { ...streams, tty: Config.Tty, keys })) === 'detached') return 0;
     const result = await exit;

@@ -44,7 +44,7 @@ export const exec = command({
       AttachStderr: streams.stderr,
       DetachKeys: flags['detach-keys'] ?? '',
     });
-    if (flags.detach) return void (await client.startDetachedExec(id));
+    if (flags.detach) return client.startDetachedExec(id);
     const hijacked = await client.startExec(id, { Tty: flags.tty, ...consoleSize(flags.tty) });
     using _size = flags.tty ? followSize((size) => client.resizeExec(id, size)) : undefined;
     if ((await carry(hijacked, { ...streams, tty: flags.tty, keys })) === 'detached') return 0;

@@ -61,7 +61,12 @@ function rowsOf(image: ImageSummary, digests: boolean): Row[] {
   return tags.map((name) => {
     const colon = name.lastIndexOf(':');
     const repository = name.slice(0, colon);
-    return { image, repository, tag: name.slice(colon + 1), digest: digests ? (digestOf.get(repository) ?? none) : none };
+    return {
+      image,
+      repository,
+      tag: name.slice(colon + 1),
+      digest: digests ? (digestOf.get(repository) ?? none) : none,
+    };
   });
 }
 
@@ -94,7 +99,10 @@ export const rmi = command({
     eachOf(
       rest,
       (name) => client.removeImage(name, { force: flags.force, noprune: flags['no-prune'] }),
-      (_name, done) => done.map(({ Untagged, Deleted }) => (Untagged === undefined ? `Deleted: ${Deleted}` : `Untagged: ${Untagged}`)).join('\n'),
+      (_name, done) =>
+        done
+          .map(({ Untagged, Deleted }) => (Untagged === undefined ? `Deleted: ${Deleted}` : `Untagged: ${Untagged}`))
+          .join('\n'),
     ),
 });
 
@@ -108,7 +116,11 @@ export const tag = command({
     const [source = '', target = ''] = rest;
     const colon = target.lastIndexOf(':');
     const tagged = colon > target.lastIndexOf('/');
-    await client.tagImage(source, tagged ? target.slice(0, colon) : target, tagged ? target.slice(colon + 1) : undefined);
+    await client.tagImage(
+      source,
+      tagged ? target.slice(0, colon) : target,
+      tagged ? target.slice(colon + 1) : undefined,
+    );
   },
 });
 

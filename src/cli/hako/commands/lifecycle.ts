@@ -32,7 +32,13 @@ export async function eachOf<T>(
 
 const stopping = {
   signal: { kind: 'one', short: 's', help: 'Signal to send to the container' },
-  timeout: { kind: 'one', short: 't', alias: 'time', value: 'int', help: 'Seconds to wait before killing the container' },
+  timeout: {
+    kind: 'one',
+    short: 't',
+    alias: 'time',
+    value: 'int',
+    help: 'Seconds to wait before killing the container',
+  },
 } as const;
 
 export const stop = command({
@@ -65,7 +71,8 @@ export const kill = command({
   flags: { signal: { kind: 'one', short: 's', help: 'Signal to send to the container (default "KILL")' } },
   takes: [1, Infinity],
   examples: [['kill -s HUP web', 'let it read its configuration again']],
-  run: async ({ client }, { flags, rest }) => eachOf(rest, (name) => client.killContainer(name, flags.signal ?? 'KILL')),
+  run: async ({ client }, { flags, rest }) =>
+    eachOf(rest, (name) => client.killContainer(name, flags.signal ?? 'KILL')),
 });
 
 export const pause = command({

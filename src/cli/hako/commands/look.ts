@@ -34,8 +34,16 @@ export const port = command({
     const ports = (await client.inspectContainer(name)).NetworkSettings?.Ports ?? {};
     if (flags.json) return print(1, `${JSON.stringify(ports, null, 2)}\n`);
     if (asked === undefined) {
-      const lines = Object.entries(ports).flatMap(([inside, bindings]) => (bindings ?? []).map((at) => `${inside} -> ${hostPort(at.HostIp, at.HostPort)}`));
-      return print(1, lines.sort().map((line) => `${line}\n`).join(''));
+      const lines = Object.entries(ports).flatMap(([inside, bindings]) =>
+        (bindings ?? []).map((at) => `${inside} -> ${hostPort(at.HostIp, at.HostPort)}`),
+      );
+      return print(
+        1,
+        lines
+          .sort()
+          .map((line) => `${line}\n`)
+          .join(''),
+      );
     }
     const bindings = ports[asked.includes('/') ? asked : `${asked}/tcp`] ?? [];
     if (bindings.length === 0) throw new Failure(1, `no public port '${asked}' published for ${name}`);
@@ -58,9 +66,14 @@ export const events = command({
   async run({ client }, { flags }) {
     const template = flags.format === undefined || flags.format === 'json' ? undefined : flags.format;
     const renderTemplate = template === undefined ? undefined : (await import('../../template.ts')).renderTemplate;
-    const query = { since: moment('--since', flags.since), until: moment('--until', flags.until), filters: filters(flags.filter) };
+    const query = {
+      since: moment('--since', flags.since),
+      until: moment('--until', flags.until),
+      filters: filters(flags.filter),
+    };
     for await (const event of client.events(query)) {
-      if (renderTemplate !== undefined && template !== undefined) print(1, `${renderTemplate(template, event as Value)}\n`);
+      if (renderTemplate !== undefined && template !== undefined)
+        print(1, `${renderTemplate(template, event as Value)}\n`);
       else print(1, `${flags.json || flags.format === 'json' ? JSON.stringify(event) : eventLine(event)}\n`);
     }
   },

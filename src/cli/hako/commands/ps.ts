@@ -12,7 +12,12 @@ export const ps = command({
   summary: 'List containers',
   flags: {
     all: { kind: 'on', short: 'a', help: 'Show all containers (default shows just running)' },
-    filter: { kind: 'many', short: 'f', value: 'filter', help: 'Filter output (status=…, name=…, label=…, ancestor=…)' },
+    filter: {
+      kind: 'many',
+      short: 'f',
+      value: 'filter',
+      help: 'Filter output (status=…, name=…, label=…, ancestor=…)',
+    },
     format: { kind: 'one', help: "'table', 'table TEMPLATE', 'json' or a Go template" },
     json: { kind: 'on', help: "Print the API's objects as a JSON array" },
     last: { kind: 'one', short: 'n', value: 'int', help: 'Show n last created containers (includes all states)' },
@@ -48,11 +53,27 @@ const fields = (short: boolean): Record<string, Field<ContainerSummary>> => ({
   CreatedAt: { title: 'CREATED AT', value: ({ Created }) => goTime(Created) },
   ID: { title: 'CONTAINER ID', value: ({ Id }) => (short ? shortId(Id) : Id) },
   Image: { title: 'IMAGE', value: ({ Image, ImageID }) => (short ? imageName(Image, ImageID) : Image), least: 12 },
-  Labels: { title: 'LABELS', value: ({ Labels }) => Object.entries(Labels ?? {}).map((pair) => pair.join('=')).sort().join(',') },
-  LocalVolumes: { title: 'LOCAL VOLUMES', value: ({ Mounts }) => String((Mounts ?? []).filter(({ Driver }) => Driver === 'local').length) },
-  Mounts: { title: 'MOUNTS', value: ({ Mounts }) => (Mounts ?? []).map(({ Name, Source }) => mountName(Name, Source, short)).join(',') },
+  Labels: {
+    title: 'LABELS',
+    value: ({ Labels }) =>
+      Object.entries(Labels ?? {})
+        .map((pair) => pair.join('='))
+        .sort()
+        .join(','),
+  },
+  LocalVolumes: {
+    title: 'LOCAL VOLUMES',
+    value: ({ Mounts }) => String((Mounts ?? []).filter(({ Driver }) => Driver === 'local').length),
+  },
+  Mounts: {
+    title: 'MOUNTS',
+    value: ({ Mounts }) => (Mounts ?? []).map(({ Name, Source }) => mountName(Name, Source, short)).join(','),
+  },
   Names: { title: 'NAMES', value: ({ Names }) => names(Names ?? [], short) },
-  Networks: { title: 'NETWORKS', value: ({ NetworkSettings }) => Object.keys(NetworkSettings?.Networks ?? {}).join(',') },
+  Networks: {
+    title: 'NETWORKS',
+    value: ({ NetworkSettings }) => Object.keys(NetworkSettings?.Networks ?? {}).join(','),
+  },
   Ports: { title: 'PORTS', value: ({ Ports }) => printPorts(Ports ?? []), least: 12 },
   RunningFor: { title: 'CREATED', value: ({ Created }) => since(Created) },
   Size: { title: 'SIZE', value: sizes },

@@ -26,7 +26,8 @@ export const pull = command({
     print(1, `${name}\n`);
     if (times === undefined) return;
     const { resolve, download, unpack } = times;
-    for (const [stage, ms] of Object.entries({ resolve, download, unpack })) print(2, `${stage.padEnd(10)}${ms.toFixed(1).padStart(10)} ms\n`);
+    for (const [stage, ms] of Object.entries({ resolve, download, unpack }))
+      print(2, `${stage.padEnd(10)}${ms.toFixed(1).padStart(10)} ms\n`);
   },
 });
 
@@ -42,7 +43,8 @@ export const push = command({
     const { tag, digest: _digest, ...name } = reference;
     if (!flags.quiet && !/[:@][^/]*$/.test(image)) print(1, 'Using default tag: latest\n');
     const view = flags.quiet ? undefined : new ProgressView(1);
-    for await (const message of client.pushImage(familiar(name), tag, registryAuth(image, environment))) view?.show(message);
+    for await (const message of client.pushImage(familiar(name), tag, registryAuth(image, environment)))
+      view?.show(message);
     if (flags.quiet) print(1, `${formatReference(reference)}\n`);
   },
 });

@@ -37,7 +37,8 @@ export const run = command({
     const keys = parseDetachKeys(given['detach-keys'] ?? defaultDetachKeys);
     let request = containerRequest(parsed, context.environment);
     if (given.detach) {
-      if (given.attach.length > 0) throw new UsageFailure('conflicting options: cannot specify both --attach and --detach');
+      if (given.attach.length > 0)
+        throw new UsageFailure('conflicting options: cannot specify both --attach and --detach');
       request = { ...request, AttachStdin: false, AttachStdout: false, AttachStderr: false, StdinOnce: false };
     } else {
       checkTerminal(request.AttachStdin, request.Tty);
@@ -67,7 +68,12 @@ async function background({ client }: Context, created: Created, timing: boolean
 }
 
 /** Attach, register the wait, start: in this order nothing the container prints or does is missed. */
-async function foreground(context: Context, created: Created, request: ContainerRequest, options: RunOptions): Promise<number> {
+async function foreground(
+  context: Context,
+  created: Created,
+  request: ContainerRequest,
+  options: RunOptions,
+): Promise<number> {
   const { client } = context;
   const { id } = created;
   using proxy = options.proxy ? new SignalProxy(client, id) : undefined;
@@ -90,7 +96,10 @@ async function foreground(context: Context, created: Created, request: Container
   using _size = request.Tty ? followSize((size) => client.resizeContainer(id, size)) : undefined;
   if ((await session) === 'detached') return 0;
   const result = await exit.catch((error: unknown) => {
-    throw new Failure(125, `lost the daemon while waiting for container "${id.slice(0, 12)}", which may run on: ${(error as Error).message}`);
+    throw new Failure(
+      125,
+      `lost the daemon while waiting for container "${id.slice(0, 12)}", which may run on: ${(error as Error).message}`,
+    );
   });
   if (options.timing) printTimes(created, startMs, performance.now() - began - startMs);
   if (result.Error?.Message !== undefined) throw new Failure(125, result.Error.Message);
@@ -111,7 +120,11 @@ function printTimes(created: Created, startMs: number, runMs?: number): void {
   const stages: [string, number][] = [
     ...(pull === undefined
       ? []
-      : ([['resolve', pull.resolve], ['download', pull.download], ['unpack', pull.unpack]] as [string, number][])),
+      : ([
+          ['resolve', pull.resolve],
+          ['download', pull.download],
+          ['unpack', pull.unpack],
+        ] as [string, number][])),
     ['create', createMs],
     ['start', startMs],
     ...(runMs === undefined ? [] : ([['run', runMs]] as [string, number][])),

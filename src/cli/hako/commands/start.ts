@@ -27,7 +27,12 @@ export const start = command({
   },
 });
 
-async function startAttached({ client }: Context, name: string, interactive: boolean, keys: Uint8Array): Promise<number> {
+async function startAttached(
+  { client }: Context,
+  name: string,
+  interactive: boolean,
+  keys: Uint8Array,
+): Promise<number> {
   const { Id: id, Config, HostConfig, State } = await client.inspectContainer(name);
   const streams = { stdin: interactive && Config.OpenStdin, stdout: true, stderr: true };
   checkTerminal(streams.stdin, Config.Tty);

@@ -26,7 +26,13 @@ export const version = command({
   takes: [0, 0],
   examples: [["version -f '{{.Server.Version}}'", "the daemon's alone"]],
   async run({ client }, { flags }) {
-    const own = { Version: ownVersion(), ApiVersion: '1.51', NodeVersion: process.version, Os: process.platform, Arch: process.arch };
+    const own = {
+      Version: ownVersion(),
+      ApiVersion: '1.51',
+      NodeVersion: process.version,
+      Os: process.platform,
+      Arch: process.arch,
+    };
     let server: Facts | null = null;
     let failure: unknown;
     try {
@@ -41,19 +47,40 @@ export const version = command({
   },
 });
 
-function describe(own: Readonly<Record<'Version' | 'ApiVersion' | 'NodeVersion' | 'Os' | 'Arch', string>>, server: Facts | null): string {
-  const lines = ['Client: Hakobune', ...rows({ Version: own.Version, 'API version': own.ApiVersion, 'Node version': own.NodeVersion, 'OS/Arch': `${own.Os}/${own.Arch}` })];
+function describe(
+  own: Readonly<Record<'Version' | 'ApiVersion' | 'NodeVersion' | 'Os' | 'Arch', string>>,
+  server: Facts | null,
+): string {
+  const lines = [
+    'Client: Hakobune',
+    ...rows({
+      Version: own.Version,
+      'API version': own.ApiVersion,
+      'Node version': own.NodeVersion,
+      'OS/Arch': `${own.Os}/${own.Arch}`,
+    }),
+  ];
   if (server === null) return `${lines.join('\n')}\n`;
   lines.push('', `Server: ${text((server['Platform'] as Facts | undefined)?.['Name']) || 'Hakobune'}`);
   const components = Array.isArray(server['Components']) ? (server['Components'] as Facts[]) : [];
-  if (components.length === 0) lines.push(...rows({ Version: text(server['Version']), 'API version': text(server['ApiVersion']), 'OS/Arch': `${text(server['Os'])}/${text(server['Arch'])}` }));
+  if (components.length === 0)
+    lines.push(
+      ...rows({
+        Version: text(server['Version']),
+        'API version': text(server['ApiVersion']),
+        'OS/Arch': `${text(server['Os'])}/${text(server['Arch'])}`,
+      }),
+    );
   for (const { Name, Version, Details } of components) {
     lines.push(` ${text(Name)}:`, ...rows({ Version, ...(Details as Facts | undefined) }, 2));
   }
   return `${lines.join('\n')}\n`;
 }
 
-const text = (value: unknown): string => (value === undefined || value === null ? '' : String(value));
+function text(value: unknown): string {
+  if (value === undefined || value === null) return '';
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
 
 const rows = (facts: Facts, indent = 1): string[] =>
   Object.entries(facts).map(([name, value]) => `${' '.repeat(indent)}${`${name}:`.padEnd(19 - indent)}${text(value)}`);
@@ -82,8 +109,13 @@ function describeInfo(found: Facts, host: string): string {
   add('Images', found['Images']);
   add('Server Version', found['ServerVersion']);
   add('Storage Driver', found['Driver']);
-  for (const [name, value] of (found['DriverStatus'] as [string, string][] | null | undefined) ?? []) add(name, value, 2);
-  for (const [title, name] of [['Logging Driver', 'LoggingDriver'], ['Cgroup Driver', 'CgroupDriver'], ['Cgroup Version', 'CgroupVersion']] as const) {
+  for (const [name, value] of (found['DriverStatus'] as [string, string][] | null | undefined) ?? [])
+    add(name, value, 2);
+  for (const [title, name] of [
+    ['Logging Driver', 'LoggingDriver'],
+    ['Cgroup Driver', 'CgroupDriver'],
+    ['Cgroup Version', 'CgroupVersion'],
+  ] as const) {
     add(title, found[name]);
   }
   const plugins = (found['Plugins'] ?? {}) as Readonly<Record<string, readonly string[] | null>>;
@@ -92,13 +124,27 @@ function describeInfo(found: Facts, host: string): string {
   add('Runtimes', Object.keys((found['Runtimes'] as object | null | undefined) ?? {}).join(' '));
   add('Default Runtime', found['DefaultRuntime']);
   const security = (found['SecurityOptions'] as string[] | null | undefined) ?? [];
-  if (security.length > 0) lines.push(' Security Options:', ...security.map((option) => `  ${option.replace(/^name=/, '').replaceAll(',', ' ')}`));
+  if (security.length > 0)
+    lines.push(
+      ' Security Options:',
+      ...security.map((option) => `  ${option.replace(/^name=/, '').replaceAll(',', ' ')}`),
+    );
   const rest = {
-    'Kernel Version': 'KernelVersion', 'Operating System': 'OperatingSystem', OSType: 'OSType', Architecture: 'Architecture', CPUs: 'NCPU',
+    'Kernel Version': 'KernelVersion',
+    'Operating System': 'OperatingSystem',
+    OSType: 'OSType',
+    Architecture: 'Architecture',
+    CPUs: 'NCPU',
   };
   for (const [title, name] of Object.entries(rest)) add(title, found[name]);
   add('Total Memory', binarySize(Number(found['MemTotal'] ?? 0)));
-  for (const [title, name] of Object.entries({ Name: 'Name', ID: 'ID', 'Root Dir': 'DockerRootDir', 'Debug Mode': 'Debug' })) add(title, found[name]);
+  for (const [title, name] of Object.entries({
+    Name: 'Name',
+    ID: 'ID',
+    'Root Dir': 'DockerRootDir',
+    'Debug Mode': 'Debug',
+  }))
+    add(title, found[name]);
   return `${lines.join('\n')}\n`;
 }
 
