@@ -19,7 +19,6 @@ import { ociMount, planMounts, realizeMounts } from './mounts.ts';
 import { checkName, reserveGeneratedName, reserveName } from './names.ts';
 import { checkPorts } from './ports.ts';
 import { encodeRecord, recordKey, recordOf, type DockerRecord } from './record.ts';
-import { resolve } from './resolve.ts';
 import { parseSignal } from './signals.ts';
 
 export const specType = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
@@ -47,7 +46,6 @@ export async function create(
   commandOf(config);
   if (config.StopSignal !== undefined) parseSignal(config.StopSignal);
   checkPorts(hostConfig, config);
-  checkNetwork(house, given, hostConfig);
 
   await using undo = new AsyncDisposableStack();
   const call = await leased(house, given, undo);
@@ -140,12 +138,11 @@ function completeConfig(
 ): ContainerConfig {
   const mode = networkModeOf(hostConfig);
   if (mode.kind === 'container') {
-    const other = recordOf(resolve(house, call, mode.ref));
-    return {
-      ...config,
-      Hostname: other?.config.Hostname ?? id.slice(0, 12),
-      Domainname: other?.config.Domainname ?? '',
-    };
+    // One that is not there is told at start, as with Docker: not-found now would mean the image to clients.
+    const id = house.ledger.names.find(call.namespace, mode.ref);
+    const other = id === undefined ? undefined : house.containers.find(call, id);
+    const shared = other === undefined ? undefined : recordOf(other)?.config;
+    if (shared !== undefined) return { ...config, Hostname: shared.Hostname, Domainname: shared.Domainname };
   }
   if (config.Hostname !== '') return config;
   return { ...config, Hostname: mode.kind === 'host' ? os.hostname() : id.slice(0, 12) };
@@ -157,13 +154,6 @@ function keptLabels(labels: Labels, ours: Labels): Labels {
     ([key, value]) => key !== '' && Buffer.byteLength(key) + Buffer.byteLength(value) <= 4096,
   );
   return Object.fromEntries([...fits, ...Object.entries(ours).filter(([, value]) => value !== '')]);
-}
-
-function checkNetwork(house: EngineHouse, call: Call, hostConfig: Json): void {
-  const mode = networkModeOf(hostConfig);
-  if (mode.kind === 'container') resolve(house, call, mode.ref);
-  if (mode.kind === 'network' && mode.name !== 'bridge')
-    throw new HakoError('not-found', `network ${mode.name} not found`);
 }
 
 /** Holds what is made until the row does, against a garbage collection in between. */

@@ -27,7 +27,7 @@ export async function connect(
   const named = { id: container.id, namespace };
   const mode = networkModeOf(record.hostConfig);
   if (mode.kind === 'container') {
-    await copyFiles(house, named, resolve(house, ownCall(house, namespace), mode.ref).id);
+    await copyFiles(house, named, joined(house, ownCall(house, namespace), mode.ref).id);
     return withNetns(spec, netnsOfContainer(house, ownCall(house, namespace), mode.ref));
   }
   if (mode.kind !== 'network') {
@@ -70,7 +70,7 @@ async function attach(
     return { netns, status };
   } catch (error) {
     await disconnect(house, namespace, id);
-    throw error;
+    throw new HakoError(codeOf(error), `failed to set up container networking: ${messageOf(error)}`, error);
   }
 }
 
@@ -92,9 +92,18 @@ export async function disconnect(house: EngineHouse, namespace: string, id: stri
   }
 }
 
+/** The container whose network is to be shared. */
+function joined(house: EngineHouse, call: Call, ref: string): Container {
+  try {
+    return resolve(house, call, ref);
+  } catch (error) {
+    throw new HakoError(codeOf(error), `joining network namespace of container: ${messageOf(error)}`, error);
+  }
+}
+
 /** The network namespace of a running container. */
 function netnsOfContainer(house: EngineHouse, call: Call, ref: string): string {
-  const other = resolve(house, call, ref);
+  const other = joined(house, call, ref);
   const standing = standingOf(house, call, other.id);
   if (!isAlive(standing)) {
     throw new HakoError('conflict', `cannot join network of a non running container: ${other.id}`);
