@@ -27,6 +27,9 @@ const packages = [
   { name: 'crun', command: 'crun' },
   { name: 'iptables', command: 'iptables' },
   { name: 'openssl', command: 'openssl' },
+  { name: 'iproute2', command: 'ip' },
+  { name: 'mount', command: 'mount' },
+  { name: 'procps', command: 'ps' },
   { name: 'ca-certificates', files: ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt'] },
   {
     name: 'containernetworking-plugins',
@@ -40,10 +43,10 @@ const packages = [
 ];
 
 const others = {
-  dnf: 'dnf install runc crun iptables openssl containernetworking-plugins busybox',
-  zypper: 'zypper install runc crun iptables openssl cni-plugins busybox-static',
-  pacman: 'pacman -S runc crun iptables openssl cni-plugins busybox',
-  apk: 'apk add runc crun iptables openssl cni-plugins busybox-static docker-cli containerd-ctr',
+  dnf: 'dnf install runc crun iptables openssl iproute procps-ng containernetworking-plugins busybox',
+  zypper: 'zypper install runc crun iptables openssl iproute2 procps cni-plugins busybox-static',
+  pacman: 'pacman -S runc crun iptables openssl iproute2 procps-ng cni-plugins busybox',
+  apk: 'apk add runc crun iptables openssl iproute2 procps mount cni-plugins busybox-static docker-cli containerd-ctr',
 };
 
 const privateRoot = join(cache, 'debian');
