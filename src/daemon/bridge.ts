@@ -107,6 +107,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
       await gc.boot(signal);
     },
     close: async () => {
+      await engine.close();
       await tasks.close();
       await gc.close();
       await snapshots.close();
