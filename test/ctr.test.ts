@@ -77,9 +77,14 @@ describe('ctr', { skip: noContainers('ctr') }, () => {
     assert.equal(output(await running.outcome), 'through the hull');
   });
 
-  test('a megabyte of output arrives whole', async () => {
-    const outcome = await run('--rm', 'big', 'sh', '-c', 'head -c 1048576 /dev/zero | tr "\\0" x');
-    assert.equal(output(outcome).length, 1_048_576);
+  test('a megabyte of output arrives whole', async (t) => {
+    const dir = mkdtempSync(join(tmpdir(), 'hako-output-'));
+    t.after(() => rmSync(dir, { recursive: true }));
+    // Into a file: ctr 1.6 drops what it has not written yet when its own output blocks, with containerd too.
+    const outputFile = join(dir, 'out');
+    const script = 'head -c 1048576 /dev/zero | tr "\\0" x';
+    output(await harbour.guests.ctr(['run', '--rm', image, 'big', 'sh', '-c', script], { outputFile }));
+    assert.equal(readFileSync(outputFile, 'utf8'), 'x'.repeat(1_048_576));
   });
 
   test('run sets environment, directory, mounts and a read-only root', async (t) => {

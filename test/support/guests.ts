@@ -1,4 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { house } from '../../scripts/lib/house.mjs';
 import type { PrivateDaemon } from '../../scripts/lib/daemon.mjs';
@@ -16,6 +18,8 @@ export interface GuestOptions {
   readonly input?: string;
   /** Keeps standard input open, for the test to write to `child.stdin`. */
   readonly keepInput?: boolean;
+  /** Standard output goes into this file instead of being kept. */
+  readonly outputFile?: string;
   readonly env?: Readonly<Record<string, string>>;
   /** Milliseconds after which it is killed, so that a hanging test says where it hangs. */
   readonly timeout?: number;
@@ -102,17 +106,20 @@ function begin([program, ...args]: string[], options: GuestOptions): Running {
   // An empty value says: not there at all.
   for (const [key, value] of Object.entries(env)) if (value === '') delete env[key];
   const withInput = options.keepInput === true || options.input !== undefined;
-  const child = spawn(program!, args, { stdio: [withInput ? 'pipe' : 'ignore', 'pipe', 'pipe'], env });
+  const file = options.outputFile === undefined ? undefined : openSync(options.outputFile, 'w');
+  const stdio = [withInput ? 'pipe' : 'ignore', file ?? 'pipe', 'pipe'] as const;
+  const child = spawn(program!, args, { stdio: [...stdio], env });
+  if (file !== undefined) closeSync(file);
   // A program that ends before it has read everything is no failure of the test.
   child.stdin?.on('error', () => undefined);
   if (options.input !== undefined) child.stdin?.end(options.input);
   const kill = setTimeout(() => child.kill('SIGKILL'), options.timeout ?? 60_000);
   let [stdout, stderr, written] = ['', '', ''];
-  child.stdout!.on('data', (chunk: Buffer) => {
+  child.stdout?.on('data', (chunk: Buffer) => {
     stdout += chunk.toString();
     written += chunk.toString();
   });
-  child.stderr!.on('data', (chunk: Buffer) => {
+  child.stderr?.on('data', (chunk: Buffer) => {
     stderr += chunk.toString();
     written += chunk.toString();
   });
@@ -120,7 +127,7 @@ function begin([program, ...args]: string[], options: GuestOptions): Running {
     child.once('error', reject);
     child.once('close', (code, signal) => {
       clearTimeout(kill);
-      resolve({ code: code ?? (signal === 'SIGKILL' ? 137 : 143), stdout, stderr });
+      resolve({ code: code ?? 128 + constants.signals[signal ?? 'SIGKILL'], stdout, stderr });
     });
   });
   const says = async (text: string | RegExp): Promise<void> => {
