@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { silent } from '#base/log.ts';
 import type { NetworkRequest } from '#core/network.ts';
 import { check, libc } from '#sys/libc.ts';
-import { Cni } from './cni.ts';
+import { Cni, pluginDirectories } from './cni.ts';
 import { CniDriver } from './network.ts';
 import { parseSubnet } from './subnets.ts';
 
@@ -167,6 +167,39 @@ test('an attachment that fails keeps nothing', { skip }, async () => {
   await driver.attach(request(netns), never);
   await assert.rejects(driver.attach(request(netns), never), { code: 'already-exists' });
 });
+
+test(
+  "a kill while the last plugin works leaves none of that plugin's rules",
+  { skip: skip || (new Cni().find('firewall') !== undefined && iptables ? false : 'firewall or iptables is missing') },
+  async (t) => {
+    await using place = await scratch();
+    // Does its work, and never says so: the daemon is as good as killed then.
+    const slow = path.join(place.dir, 'plugins');
+    const done = path.join(place.dir, 'done');
+    await mkdir(slow);
+    const script = `#!/bin/sh\n"${new Cni().find('firewall')}" || exit\n[ $CNI_COMMAND = DEL ] && exit\n: >"${done}"\nexec sleep 60\n`;
+    await writeFile(path.join(slow, 'firewall'), script, { mode: 0o755 });
+    const end = new AbortController();
+    const killed = await CniDriver.start({
+      root: path.join(place.dir, 'root'),
+      netns: path.join(place.dir, 'netns'),
+      logger: silent,
+      signal: end.signal,
+      config: { masquerade: true, bridge: 'hakotest', directories: [slow, ...pluginDirectories] },
+    });
+    const netns = await killed.createNetns('test', 'box', never);
+    const attaching = killed.attach(request(netns), end.signal);
+    attaching.catch(() => {});
+    while (!existsSync(done)) await Promise.race([attaching, new Promise((resolve) => setTimeout(resolve, 20))]);
+    const rules = (): string => spawnSync('iptables', ['-S'], { encoding: 'utf8' }).stdout;
+    if (!rules().includes('-A CNI-FORWARD')) t.skip('the firewall plugin makes no rules here');
+    const next = await place.start();
+    await next.detach('test', 'box', never);
+    assert.doesNotMatch(rules(), /-A CNI-FORWARD -[sd]/);
+    end.abort();
+    await assert.rejects(attaching);
+  },
+);
 
 test(
   "a published port leads into the container, and is nobody else's",

@@ -78,13 +78,15 @@ export class CniDriver implements NetworkDriver {
     try {
       return await this.#add(attachment, request, signal);
     } catch (error) {
-      await this.#delete(attachment, cleanupSignal()).catch((reason: unknown) => {
-        this.#parts.logger.log('warn', 'a network that failed was not given back', {
-          namespace,
-          id,
-          error: messageOf(reason),
-        });
-      });
+      await this.#delete(this.#attachments.find(namespace, id) ?? attachment, cleanupSignal()).catch(
+        (reason: unknown) => {
+          this.#parts.logger.log('warn', 'a network that failed was not given back', {
+            namespace,
+            id,
+            error: messageOf(reason),
+          });
+        },
+      );
       throw error;
     }
   }
@@ -106,6 +108,8 @@ export class CniDriver implements NetworkDriver {
     for (const [at, config] of attachment.plugins.entries()) {
       const given = at === 0 ? config : { ...config, prevResult: result };
       result = await this.#cni.run(given, { command: 'ADD', ...callOf(attachment) }, signal);
+      // Killed in the next plugin, its DEL must know what this one gave: firewall finds its rules by the address alone.
+      this.#attachments.put({ ...attachment, result });
     }
     const status = statusOf(result, request, attachment.ports);
     this.#attachments.put({ ...attachment, result, status });

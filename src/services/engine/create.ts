@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import os from 'node:os';
 import { cleanupSignal, type Call } from '#base/call.ts';
-import { codeOf, HakoError, messageOf } from '#base/errors.ts';
+import { codeOf, HakoError } from '#base/errors.ts';
 import { formatPlatform } from '#base/platforms.ts';
 import type { Labels } from '#core/any.ts';
 import type { Mount } from '#core/mounts.ts';
@@ -10,6 +10,7 @@ import { dockerSpec } from '../spec/docker-spec.ts';
 import type { OciSpec } from '../spec/types.ts';
 import { lookUpUser, type User } from '../spec/users.ts';
 import { checkHostConfig, commandOf, mergeImage, networkModeOf, readConfig, type ContainerConfig } from './config.ts';
+import { dropLease, leased } from './create-lease.ts';
 import type { ContainerRequest } from './engine.ts';
 import { flagOf, objectOf, textOf, textsOf, type Json } from './fields.ts';
 import { removeFiles, writeFiles } from './files.ts';
@@ -154,26 +155,6 @@ function keptLabels(labels: Labels, ours: Labels): Labels {
     ([key, value]) => key !== '' && Buffer.byteLength(key) + Buffer.byteLength(value) <= 4096,
   );
   return Object.fromEntries([...fits, ...Object.entries(ours).filter(([, value]) => value !== '')]);
-}
-
-/** Holds what is made until the row does, against a garbage collection in between. */
-async function leased(house: EngineHouse, call: Call, undo: AsyncDisposableStack): Promise<Call> {
-  if (call.lease !== undefined) return call;
-  const expires = new Date(Date.now() + 3600_000).toISOString();
-  const lease = await house.leases.create(call, '', { 'containerd.io/gc.expire': expires });
-  undo.defer(() => house.leases.delete({ ...call, signal: cleanupSignal() }, lease.id, { sync: false }));
-  return { ...call, lease: lease.id };
-}
-
-async function dropLease(house: EngineHouse, call: Call): Promise<void> {
-  if (call.lease === undefined) return;
-  try {
-    await house.leases.delete({ namespace: call.namespace, signal: cleanupSignal() }, call.lease, { sync: false });
-  } catch (error) {
-    // It expires by itself.
-    if (codeOf(error) !== 'not-found')
-      house.logger.log('warn', 'a lease was not dropped', { lease: call.lease, error: messageOf(error) });
-  }
 }
 
 async function prepareSnapshot(

@@ -7,8 +7,9 @@ import type { NetworkDriver, NetworkStatus } from '#core/network.ts';
 import type { RootfsReader } from '#core/rootfs.ts';
 import type { Streams } from '#core/streams.ts';
 import { call, container, openBridge, upload, type Bridge } from '../../../test/support/bridge.ts';
+import { leased } from './create-lease.ts';
 import { Engine, type ContainerRequest } from './engine.ts';
-import type { EngineParts } from './house.ts';
+import type { EngineHouse, EngineParts } from './house.ts';
 
 const passwd = 'root:x:0:0::/:/bin/sh\nweb:x:33:34::/:/bin/sh\n';
 
@@ -233,6 +234,29 @@ test('what ended while the daemon was away is tidied up when it comes back', asy
   await assert.rejects(engine.inspect(call, id, { size: false }), { code: 'not-found' });
   assert.equal((await state(engine, 'stays'))['Status'], 'running');
   assert.deepEqual([...house.network.attached.keys()], [`default/${stays.id}`]);
+});
+
+test('what a kill cut off in the making is dropped when the daemon comes back', async () => {
+  const house = await open();
+  const never = await house.engine.create(call, '', request({ HostConfig: { AutoRemove: true } }));
+  const waits = await house.engine.create(call, 'waits', request());
+  // As a kill leaves them: what a container in the making holds, and what a client's own lease holds.
+  const undo = new AsyncDisposableStack();
+  await leased({ ...house.bridge, state: house.bridge.root } as unknown as EngineHouse, call, undo);
+  undo.move();
+  const mine = await house.bridge.leases.create(call, 'mine', {});
+  await house.engine.close();
+  await using next = await house.bridge.restart();
+  const engine = engineOver(next, house.network);
+  await next.tasks.reconcile(call.signal);
+  await engine.reconcile(call.signal);
+  await engine.close();
+  await assert.rejects(engine.inspect(call, never.id, { size: false }), { code: 'not-found' });
+  assert.equal((await engine.inspect(call, 'waits', { size: false }))['Id'], waits.id);
+  assert.deepEqual(
+    next.leases.list(call, []).map(({ id }) => id),
+    [mine.id],
+  );
 });
 
 test('a container of another door is shown, killed and removed like any', async () => {

@@ -4,6 +4,7 @@ import { messageOf } from '#base/errors.ts';
 import type { Container } from '#core/containers.ts';
 import type { TaskHooks } from '../tasks.ts';
 import { flagOf } from './fields.ts';
+import { dropLeases } from './create-lease.ts';
 import { ignoreMissing, ioDirectory, keyOf, ownCall, type EngineHouse } from './house.ts';
 import { connect, disconnect, reconcileNetworks } from './network.ts';
 import { recordOf } from './record.ts';
@@ -29,9 +30,15 @@ function onExit(house: EngineHouse, container: Container): void {
 
 /**
  * Frees what a container that ended holds, and removes it when it was made to be (`--rm`). Only what the engine started:
- * a client at another door removes its task by itself, and would miss it. Idempotent.
+ * a client at another door removes its task by itself, and would miss it. With `unstarted` one that never ran goes too:
+ * whoever was about to start it lost the daemon, and nobody else will. Idempotent.
  */
-export async function settle(house: EngineHouse, namespace: string, id: string): Promise<void> {
+export async function settle(
+  house: EngineHouse,
+  namespace: string,
+  id: string,
+  { unstarted = false }: { unstarted?: boolean } = {},
+): Promise<void> {
   using _lock = await house.locks.hold(keyOf(namespace, id), house.signal);
   const call = ownCall(house, namespace);
   const container = house.containers.find(call, id);
@@ -44,7 +51,7 @@ export async function settle(house: EngineHouse, namespace: string, id: string):
     await ignoreMissing(house.tasks.delete(call, id, ''));
   }
   const { status } = standingOf(house, call, id);
-  if (flagOf(record.hostConfig, 'AutoRemove') && status === 'exited') {
+  if (flagOf(record.hostConfig, 'AutoRemove') && (status === 'exited' || (unstarted && status === 'created'))) {
     await removeContainer(house, call, container, { volumes: true });
   }
 }
@@ -58,10 +65,11 @@ function isOurs(house: EngineHouse, stdio: { stdin: string; stdout: string; stde
 /** After the tasks agree with the machine: goes on with what a daemon that died was about to do. */
 export async function reconcile(house: EngineHouse, signal: AbortSignal): Promise<void> {
   for (const { name: namespace } of house.namespaces.list()) {
+    await dropLeases(house, { namespace, signal });
     for (const container of house.containers.list({ namespace, signal }, [])) {
       if (recordOf(container) === undefined || isAlive(standingOf(house, { namespace, signal }, container.id)))
         continue;
-      await settle(house, namespace, container.id).catch((error: unknown) => {
+      await settle(house, namespace, container.id, { unstarted: true }).catch((error: unknown) => {
         house.logger.log('warn', 'a container that ended was not tidied up', {
           namespace,
           id: container.id,
