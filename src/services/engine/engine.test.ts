@@ -95,6 +95,7 @@ async function makeImage(bridge: Bridge, name: string): Promise<void> {
   await bridge.images.create(call, { name, labels: {}, target });
 }
 
+const noStdio = { stdin: '', stdout: '', stderr: '', terminal: false };
 const request = (more: object = {}): ContainerRequest => ({ Image: 'ark', HostConfig: {}, ...more });
 
 async function open(): Promise<{ bridge: Bridge; network: FakeNetwork; engine: Engine } & AsyncDisposable> {
@@ -240,7 +241,12 @@ test('what a kill cut off in the making is dropped when the daemon comes back', 
   const house = await open();
   const never = await house.engine.create(call, '', request({ HostConfig: { AutoRemove: true } }));
   const waits = await house.engine.create(call, 'waits', request());
-  // As a kill leaves them: what a container in the making holds, and what a client's own lease holds.
+  // As a kill leaves them: tasks that were made, but not started, of ours and of a client at another door,
+  await house.bridge.tasks.create(call, { id: waits.id, rootfs: [], stdio: noStdio });
+  await container(house.bridge, 'fromctr');
+  const stdio = { ...noStdio, stdout: '/fifo' };
+  await house.bridge.tasks.create(call, { id: 'fromctr', rootfs: [], stdio });
+  // what a container in the making holds, and what a client's own lease holds.
   const undo = new AsyncDisposableStack();
   await leased({ ...house.bridge, state: house.bridge.root } as unknown as EngineHouse, call, undo);
   undo.move();
@@ -253,6 +259,10 @@ test('what a kill cut off in the making is dropped when the daemon comes back', 
   await engine.close();
   await assert.rejects(engine.inspect(call, never.id, { size: false }), { code: 'not-found' });
   assert.equal((await engine.inspect(call, 'waits', { size: false }))['Id'], waits.id);
+  assert.deepEqual(
+    (await next.tasks.list(call)).map((task) => task.containerId),
+    ['fromctr'],
+  );
   assert.deepEqual(
     next.leases.list(call, []).map(({ id }) => id),
     [mine.id],

@@ -45,10 +45,11 @@ export async function settle(
   const record = container === undefined ? undefined : recordOf(container);
   if (container === undefined || record === undefined) return;
   const task = house.ledger.processes.find(namespace, id, '');
-  if (task !== undefined && task.status !== 'stopped') return;
+  const abandoned = unstarted && task?.status === 'created';
+  if (task !== undefined && task.status !== 'stopped' && !abandoned) return;
   if (task !== undefined) {
     if (!isOurs(house, task.stdio)) return;
-    await ignoreMissing(house.tasks.delete(call, id, ''));
+    await ignoreMissing(house.tasks.delete(call, id, '', { force: abandoned }));
   }
   const { status } = standingOf(house, call, id);
   if (flagOf(record.hostConfig, 'AutoRemove') && (status === 'exited' || (unstarted && status === 'created'))) {
