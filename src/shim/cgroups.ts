@@ -21,7 +21,8 @@ export function cgroupsOf(pid: number): Record<string, string> {
     const below = rest.join(':');
     if (below === '/' || (controllers === '') !== unified) continue;
     if (unified) found[''] = path.join(mountpoint, below);
-    else for (const name of controllers.split(',')) found[name] = path.join(mountpoint, name.replace(/^name=/, ''), below);
+    else
+      for (const name of controllers.split(',')) found[name] = path.join(mountpoint, name.replace(/^name=/, ''), below);
   }
   return found;
 }
@@ -38,8 +39,13 @@ export function processesIn(directory: string): number[] {
   } catch {
     return [];
   }
-  const own = readOptional(path.join(directory, 'cgroup.procs')).split('\n').filter((line) => line !== '').map(Number);
-  const below = entries.filter((entry) => entry.isDirectory()).flatMap((entry) => processesIn(path.join(directory, entry.name)));
+  const own = readOptional(path.join(directory, 'cgroup.procs'))
+    .split('\n')
+    .filter((line) => line !== '')
+    .map(Number);
+  const below = entries
+    .filter((entry) => entry.isDirectory())
+    .flatMap((entry) => processesIn(path.join(directory, entry.name)));
   return [...own, ...below].filter((pid) => pid > 0);
 }
 

@@ -23,7 +23,8 @@ export class ConsoleSocket {
     const connection = acceptNow(this.#fd);
     const master = connection === undefined ? undefined : receiveDescriptor(connection);
     if (connection !== undefined) closeFd(connection);
-    if (master === undefined) throw new HakoError('internal', 'the OCI runtime sent no terminal; does config.json ask for one?');
+    if (master === undefined)
+      throw new HakoError('internal', 'the OCI runtime sent no terminal; does config.json ask for one?');
     setNonblocking(master);
     return master;
   }

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '#base/errors.ts';
@@ -56,7 +56,10 @@ class Keeper {
     // What an earlier shim did not acknowledge is in the file, which the new one reads before anything else.
     this.#unacknowledged = 0;
     const keys = [...this.#held.keys()];
-    const shim = spawn(program, parameters, { cwd: '/', stdio: ['ignore', 'inherit', 'inherit', 'pipe', this.#listener, ...this.#held.values()] });
+    const shim = spawn(program, parameters, {
+      cwd: '/',
+      stdio: ['ignore', 'inherit', 'inherit', 'pipe', this.#listener, ...this.#held.values()],
+    });
     this.#shim = shim;
     const link = shim.stdio[shimFds.link] as Socket;
     this.#link = link;

@@ -60,9 +60,15 @@ export class KeeperLink {
       const ticket = this.#tickets.get(first);
       this.#tickets.delete(first);
       if (second === 'ok') ticket?.resolve();
-      else ticket?.reject(new HakoError('internal', `the keeper could not take a descriptor: ${[second, ...rest].join(' ')}`));
+      else
+        ticket?.reject(
+          new HakoError('internal', `the keeper could not take a descriptor: ${[second, ...rest].join(' ')}`),
+        );
     } else if (verb === 'held') {
-      const keys = line.split(' ').slice(1).filter((key) => key !== '');
+      const keys = line
+        .split(' ')
+        .slice(1)
+        .filter((key) => key !== '');
       const held = new Map(keys.map((key, i) => [key, shimFds.firstHeld + i]));
       for (const fd of held.values()) setCloexec(fd);
       inherited(held);

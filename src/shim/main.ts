@@ -20,7 +20,10 @@ async function main(): Promise<void> {
   if (verb === 'keeper') {
     const { runKeeper } = await import('./keeper.ts');
     const self = fileURLToPath(import.meta.url);
-    await runKeeper({ directory: path.join(state, 'shim'), command: [process.execPath, ...smallHeap, self, 'serve', '--state', state] });
+    await runKeeper({
+      directory: path.join(state, 'shim'),
+      command: [process.execPath, ...smallHeap, self, 'serve', '--state', state],
+    });
   } else if (verb === 'serve') {
     const { serve } = await import('./serve.ts');
     await serve(state);

@@ -30,7 +30,8 @@ const softFileLimit = Number(process.env['HAKO_SOFT_NOFILE'] ?? 1024);
 
 /** crun up to at least 1.8 refuses a host whose version 1 tree has a version 2 one beside it. */
 export const needsHiddenUnified = (binary: string): boolean =>
-  path.basename(binary).startsWith('crun') && /^\S+ \/sys\/fs\/cgroup\/unified cgroup2 /m.test(readFileSync('/proc/self/mounts', 'latin1'));
+  path.basename(binary).startsWith('crun') &&
+  /^\S+ \/sys\/fs\/cgroup\/unified cgroup2 /m.test(readFileSync('/proc/self/mounts', 'latin1'));
 
 /** Calls an OCI runtime's command line for one container. */
 export class OciRuntime {
@@ -67,7 +68,12 @@ export class OciRuntime {
   }
 
   /** Starts a further process, described by a file. Gives its pid. */
-  async exec(options: { specFile: string; pidFile: string; stdio: ChildStdio; consoleSocket?: string }): Promise<number> {
+  async exec(options: {
+    specFile: string;
+    pidFile: string;
+    stdio: ChildStdio;
+    consoleSocket?: string;
+  }): Promise<number> {
     const parameters = ['exec', '--process', options.specFile, '--detach', '--pid-file', options.pidFile];
     if (options.consoleSocket !== undefined) parameters.push('--console-socket', options.consoleSocket);
     await this.#run([...parameters, this.#id], options.stdio, options.specFile);
@@ -101,13 +107,23 @@ export class OciRuntime {
     const { binary, root, systemdCgroup, hideUnified } = this.#choice;
     // One log for each call, or calls side by side would read each other's errors.
     const log = path.join(this.#bundle, `runtime-${parameters[0]}-${calls++}.log`);
-    const all = ['--root', root, '--log', log, '--log-format', 'json', ...(systemdCgroup ? ['--systemd-cgroup'] : []), ...parameters];
+    const all = [
+      '--root',
+      root,
+      '--log',
+      log,
+      '--log-format',
+      'json',
+      ...(systemdCgroup ? ['--systemd-cgroup'] : []),
+      ...parameters,
+    ];
     const command: [string, string[]] = hideUnified
       ? ['unshare', ['--mount', 'sh', '-c', 'umount /sys/fs/cgroup/unified && exec "$0" "$@"', binary, ...all]]
       : [binary, all];
     try {
       const ended = await run(command[0], command[1], this.#bundle, stdio);
-      if (ended.code !== 0) throw runtimeError({ ...ended, binary, verb: parameters[0]!, log: readLog(log), command: commandIn(spec) });
+      if (ended.code !== 0)
+        throw runtimeError({ ...ended, binary, verb: parameters[0]!, log: readLog(log), command: commandIn(spec) });
     } finally {
       rmSync(log, { force: true });
     }
@@ -117,11 +133,19 @@ export class OciRuntime {
 let calls = 0;
 
 /** Starts a program as a fresh one of the system's would be: libuv resets signals and masks, we the file limit. */
-function run(program: string, parameters: readonly string[], cwd: string, stdio: ChildStdio): Promise<{ code: number | null; signal: string | null }> {
+function run(
+  program: string,
+  parameters: readonly string[],
+  cwd: string,
+  stdio: ChildStdio,
+): Promise<{ code: number | null; signal: string | null }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ code: number | null; signal: string | null }>();
-  const child = withSoftFileLimit(softFileLimit, () => spawn(program, parameters, { cwd, env: environment, stdio: [...stdio] }));
+  const child = withSoftFileLimit(softFileLimit, () =>
+    spawn(program, parameters, { cwd, env: environment, stdio: [...stdio] }),
+  );
   child.on('error', (error: NodeJS.ErrnoException) => {
-    const what = error.code === 'ENOENT' ? 'not found; install it, or name another in the runtime options' : error.message;
+    const what =
+      error.code === 'ENOENT' ? 'not found; install it, or name another in the runtime options' : error.message;
     reject(new HakoError('failed-precondition', `OCI runtime "${program}": ${what}`, error));
   });
   child.on('exit', (code, signal) => resolve({ code, signal }));

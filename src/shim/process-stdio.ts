@@ -1,5 +1,16 @@
 import { chownSync, rmSync, writeFileSync } from 'node:fs';
-import { closeFd, duplicate, makeFifo, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY, openFd, pipe, setNonblocking } from '#sys/fd.ts';
+import {
+  closeFd,
+  duplicate,
+  makeFifo,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
+  openFd,
+  pipe,
+  setNonblocking,
+} from '#sys/fd.ts';
 import { resizePty } from '#sys/pty.ts';
 import { openDirect, openInput, openInputFile, openSink, placeOf, type Place } from './client-stream.ts';
 import { ConsoleSocket } from './console.ts';
@@ -141,7 +152,9 @@ export class ProcessStdio {
       offsets: `${prefix}offsets`,
       outputs: this.#outputs,
       ...(log === undefined ? {} : { log }),
-      ...(this.#terminal === undefined ? {} : { terminal: { ...this.#terminal, master: duplicate(this.#terminal.master) } }),
+      ...(this.#terminal === undefined
+        ? {}
+        : { terminal: { ...this.#terminal, master: duplicate(this.#terminal.master) } }),
     };
     pump.add(plan);
   }
@@ -169,7 +182,8 @@ export class ProcessStdio {
     for (const [name, held] of this.#held) held.drop(!this.#pumping && name !== 'master');
     this.#held.clear();
     if (this.#pumping) this.#parts.pump.remove(this.#parts.key);
-    if (this.#input !== undefined && !this.#inputOpen && (this.#pumping || this.#terminal !== undefined)) closeFd(this.#input.to);
+    if (this.#input !== undefined && !this.#inputOpen && (this.#pumping || this.#terminal !== undefined))
+      closeFd(this.#input.to);
     if (!this.#pumping && this.#terminal !== undefined) closeFd(this.#terminal.fifo);
     this.#release();
   }
@@ -241,7 +255,8 @@ export class ProcessStdio {
     this.#direct = [];
     if (this.#terminal !== undefined) closeFd(this.#terminal.master);
     this.#terminal = undefined;
-    for (const name of ['stdout', 'stderr', 'stdout.fifo', 'stderr.fifo', 'offsets']) rmSync(`${prefix}${name}`, { force: true });
+    for (const name of ['stdout', 'stderr', 'stdout.fifo', 'stderr.fifo', 'offsets'])
+      rmSync(`${prefix}${name}`, { force: true });
   }
 }
 

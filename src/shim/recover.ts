@@ -83,7 +83,8 @@ async function recoverTask(parts: RecoverParts, bundle: string, used: Set<string
 function settleStarted(task: Task): void {
   const { runtime, id, init } = task.record;
   const directory = path.join(runtime.root, id);
-  if (init.status === 'created' && existsSync(directory) && !existsSync(path.join(directory, 'exec.fifo'))) init.status = 'running';
+  if (init.status === 'created' && existsSync(directory) && !existsSync(path.join(directory, 'exec.fifo')))
+    init.status = 'running';
 }
 
 /** An exec whose start was cut short: the runtime has written a pid by now, or it never came to anything. */
@@ -103,7 +104,9 @@ function settleStarting(task: Task, process: TaskProcess): void {
 /** Finds out how a process stands, and sees to it that its end is heard of. */
 function follow(parts: RecoverParts, task: Task, child: TaskProcess): void {
   const { pid, startTime } = child.record;
-  const known = readExits(parts.exitsFile).findLast((exit) => exit.pid === pid && (exit.startTime === startTime || startTime === 0));
+  const known = readExits(parts.exitsFile).findLast(
+    (exit) => exit.pid === pid && (exit.startTime === startTime || startTime === 0),
+  );
   if (known !== undefined) return parts.tasks.end(task, child, known);
   const stat = processStat(pid);
   const same = stat !== undefined && (stat.startTime === startTime || startTime === 0);

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { lastError, runtimeError } from './runtime-error.ts';
 
 const entry = (msg: string): string => `{"level":"error","msg":${JSON.stringify(msg)},"time":"2026-01-01T00:00:00Z"}\n`;
-const failure = (log: string, command?: string) => runtimeError({ binary: 'runc', verb: 'create', code: 1, signal: null, log, command });
+const failure = (log: string, command?: string) =>
+  runtimeError({ binary: 'runc', verb: 'create', code: 1, signal: null, log, command });
 
 test('the last error of the log is told, on one line', () => {
   assert.equal(lastError('{"level":"warning","msg":"old"}\n' + entry('first') + entry('second')), 'second');
@@ -24,5 +25,9 @@ test('a file that may not be executed is permission-denied, and is named even if
 });
 
 test('a runtime that dies without a word is told by how it ended', () => {
-  assert.match(runtimeError({ binary: 'runc', verb: 'create', code: null, signal: 'SIGKILL', log: '', command: undefined }).message, /ended with signal SIGKILL and said nothing/);
+  assert.match(
+    runtimeError({ binary: 'runc', verb: 'create', code: null, signal: 'SIGKILL', log: '', command: undefined })
+      .message,
+    /ended with signal SIGKILL and said nothing/,
+  );
 });

@@ -48,7 +48,14 @@ export async function serve(state: string): Promise<void> {
   const pump = new Pump(logger, (error) => die('pump failed', error));
   const tasks = new Tasks({ pump, link, directory, logger });
   const inherited = await link.inherited;
-  await recover({ tasks, pump, logger, bundles: path.join(state, 'tasks'), inherited, exitsFile: path.join(directory, 'exits') });
+  await recover({
+    tasks,
+    pump,
+    logger,
+    bundles: path.join(state, 'tasks'),
+    inherited,
+    exitsFile: path.join(directory, 'exits'),
+  });
   link.onExit = (exit) => tasks.reaped(exit);
   for (const exit of early) tasks.reaped(exit);
 

@@ -36,8 +36,13 @@ function checkId(kind: string, id: string): void {
 }
 
 /** Reads containerd.runc.v1.Options, or takes the defaults when there are none. */
-function runtimeOf(options: { typeUrl: string; value: Uint8Array } | undefined, runtimeRoot: string, namespace: string): RuntimeChoice & { owner: { uid: number; gid: number } } {
-  const given = options !== undefined && options.typeUrl.endsWith(OptionsSchema.typeName) ? options.value : new Uint8Array();
+function runtimeOf(
+  options: { typeUrl: string; value: Uint8Array } | undefined,
+  runtimeRoot: string,
+  namespace: string,
+): RuntimeChoice & { owner: { uid: number; gid: number } } {
+  const given =
+    options !== undefined && options.typeUrl.endsWith(OptionsSchema.typeName) ? options.value : new Uint8Array();
   const parsed = fromBinary(OptionsSchema, given);
   const binary = parsed.binaryName === '' ? 'runc' : parsed.binaryName;
   return {
@@ -70,12 +75,16 @@ function stateOf(task: Task, process: TaskProcess): MessageInitShape<typeof Stat
   };
 }
 
-const exitFields = (exit: { status: number; at: number }) => ({ exitStatus: exit.status, exitedAt: timestampFromMs(exit.at) });
+const exitFields = (exit: { status: number; at: number }) => ({
+  exitStatus: exit.status,
+  exitedAt: timestampFromMs(exit.at),
+});
 
 /** containerd's Task service, versions 2 and 3 alike: their messages differ only by name. */
 export function taskService(tasks: Tasks, options: ServiceOptions): TtrpcMethods<typeof TaskV2> {
   const find = (call: TtrpcCall, id: string): Task => tasks.get(namespaceOf(call), id);
-  const alone = <T>(task: Task, body: () => Promise<T>): Promise<T> => tasks.alone(task.record.namespace, task.record.id, body);
+  const alone = <T>(task: Task, body: () => Promise<T>): Promise<T> =>
+    tasks.alone(task.record.namespace, task.record.id, body);
   return {
     state: (request, call) => {
       const task = find(call, request.id);
@@ -88,7 +97,15 @@ export function taskService(tasks: Tasks, options: ServiceOptions): TtrpcMethods
       const { owner, ...runtime } = runtimeOf(request.options, options.runtimeRoot, namespace);
       const { id, bundle, rootfs, stdin, stdout, stderr, terminal } = request;
       const create = (): Promise<number> =>
-        tasks.create({ namespace, id, bundle, rootfs, stdio: { stdin, stdout, stderr, terminal }, runtime, ...(owner.uid === 0 && owner.gid === 0 ? {} : { owner }) });
+        tasks.create({
+          namespace,
+          id,
+          bundle,
+          rootfs,
+          stdio: { stdin, stdout, stderr, terminal },
+          runtime,
+          ...(owner.uid === 0 && owner.gid === 0 ? {} : { owner }),
+        });
       return { pid: await tasks.alone(namespace, id, create) };
     },
     start: async (request, call) => {
@@ -97,7 +114,9 @@ export function taskService(tasks: Tasks, options: ServiceOptions): TtrpcMethods
     },
     delete: async (request, call) => {
       const task = find(call, request.id);
-      const exit = await alone(task, () => (request.execId === '' ? tasks.delete(task) : task.deleteExec(request.execId)));
+      const exit = await alone(task, () =>
+        request.execId === '' ? tasks.delete(task) : task.deleteExec(request.execId),
+      );
       return { pid: exit.pid, ...exitFields(exit) };
     },
     pids: (request, call) => {
@@ -105,7 +124,10 @@ export function taskService(tasks: Tasks, options: ServiceOptions): TtrpcMethods
       const execs = new Map([...task.execs.values()].map(({ record }) => [record.pid, record.execId]));
       const processes = task.pids().map((pid) => {
         const execId = execs.get(pid);
-        return { pid, ...(execId === undefined ? {} : { info: create(AnySchema, packAny(ProcessDetailsSchema, { execId })) }) };
+        return {
+          pid,
+          ...(execId === undefined ? {} : { info: create(AnySchema, packAny(ProcessDetailsSchema, { execId })) }),
+        };
       });
       return { processes };
     },
@@ -155,7 +177,11 @@ export function taskService(tasks: Tasks, options: ServiceOptions): TtrpcMethods
       const task = find(call, request.id);
       return { stats: create(AnySchema, statsOf(task.record.cgroups, request.id)) };
     },
-    connect: (request, call) => ({ shimPid: process.pid, taskPid: find(call, request.id).init.record.pid, version: options.version }),
+    connect: (request, call) => ({
+      shimPid: process.pid,
+      taskPid: find(call, request.id).init.record.pid,
+      version: options.version,
+    }),
     shutdown: () => {
       // Other containers may live here, of whom the caller knows nothing.
       if (tasks.size === 0) options.shutdown();

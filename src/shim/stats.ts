@@ -16,13 +16,24 @@ function number(file: string): bigint {
 
 /** A file of `name value` lines. */
 function table(file: string): Map<string, bigint> {
-  const pairs = readOptional(file).split('\n').map((line) => line.split(/\s+/));
-  return new Map(pairs.filter(([name, value]) => name !== undefined && /^\d+$/.test(value ?? '')).map(([name, value]) => [name!, BigInt(value!)]));
+  const pairs = readOptional(file)
+    .split('\n')
+    .map((line) => line.split(/\s+/));
+  return new Map(
+    pairs
+      .filter(([name, value]) => name !== undefined && /^\d+$/.test(value ?? ''))
+      .map(([name, value]) => [name!, BigInt(value!)]),
+  );
 }
 
 /** The fields of a message that a table has under their own names, turned from snake_case. */
 function fields(from: ReadonlyMap<string, bigint>): Record<string, bigint> {
-  return Object.fromEntries([...from].map(([name, value]) => [name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()), value]));
+  return Object.fromEntries(
+    [...from].map(([name, value]) => [
+      name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()),
+      value,
+    ]),
+  );
 }
 
 /** cgroup v1 counts time of user and kernel in ticks of a hundredth of a second (USER_HZ). */
@@ -48,14 +59,23 @@ function memoryV1(directory: string): NonNullable<MessageInitShape<typeof Metric
     totalPgMajFault: stat.get('total_pgmajfault') ?? 0n,
     hierarchicalSwapLimit: stat.get('hierarchical_memsw_limit') ?? 0n,
   };
-  return { ...known, ...renamed, usage: entry(''), swap: entry('memsw.'), kernel: entry('kmem.'), kernelTcp: entry('kmem.tcp.') };
+  return {
+    ...known,
+    ...renamed,
+    usage: entry(''),
+    swap: entry('memsw.'),
+    kernel: entry('kmem.'),
+    kernelTcp: entry('kmem.tcp.'),
+  };
 }
 
 function blockV1(directory: string, file: string): { op: string; major: bigint; minor: bigint; value: bigint }[] {
   const lines = readOptional(path.join(directory, file)).split('\n');
   return lines.flatMap((line) => {
     const match = /^(\d+):(\d+) (\w+) (\d+)$/.exec(line);
-    return match === null ? [] : [{ major: BigInt(match[1]!), minor: BigInt(match[2]!), op: match[3]!, value: BigInt(match[4]!) }];
+    return match === null
+      ? []
+      : [{ major: BigInt(match[1]!), minor: BigInt(match[2]!), op: match[3]!, value: BigInt(match[4]!) }];
   });
 }
 
@@ -68,7 +88,10 @@ function metricsV1(cgroups: Readonly<Record<string, string>>): Uint8Array {
   }
   if (cpuacct !== undefined) {
     const stat = table(path.join(cpuacct, 'cpuacct.stat'));
-    const perCpu = readOptional(path.join(cpuacct, 'cpuacct.usage_percpu')).split(/\s+/).filter((text) => text !== '').map(BigInt);
+    const perCpu = readOptional(path.join(cpuacct, 'cpuacct.usage_percpu'))
+      .split(/\s+/)
+      .filter((text) => text !== '')
+      .map(BigInt);
     const usage = {
       total: number(path.join(cpuacct, 'cpuacct.usage')),
       user: (stat.get('user') ?? 0n) * nanosecondsPerTick,
@@ -98,14 +121,25 @@ function metricsV1(cgroups: Readonly<Record<string, string>>): Uint8Array {
 }
 
 function ioV2(directory: string): Record<string, bigint>[] {
-  return readOptional(path.join(directory, 'io.stat')).split('\n').flatMap((line) => {
-    const [device = '', ...pairs] = line.split(' ');
-    const match = /^(\d+):(\d+)$/.exec(device);
-    if (match === null) return [];
-    const values = new Map(pairs.map((pair) => pair.split('=') as [string, string]));
-    const of = (name: string): bigint => BigInt(values.get(name) ?? 0);
-    return [{ major: BigInt(match[1]!), minor: BigInt(match[2]!), rbytes: of('rbytes'), wbytes: of('wbytes'), rios: of('rios'), wios: of('wios') }];
-  });
+  return readOptional(path.join(directory, 'io.stat'))
+    .split('\n')
+    .flatMap((line) => {
+      const [device = '', ...pairs] = line.split(' ');
+      const match = /^(\d+):(\d+)$/.exec(device);
+      if (match === null) return [];
+      const values = new Map(pairs.map((pair) => pair.split('=') as [string, string]));
+      const of = (name: string): bigint => BigInt(values.get(name) ?? 0);
+      return [
+        {
+          major: BigInt(match[1]!),
+          minor: BigInt(match[2]!),
+          rbytes: of('rbytes'),
+          wbytes: of('wbytes'),
+          rios: of('rios'),
+          wios: of('wios'),
+        },
+      ];
+    });
 }
 
 function metricsV2(directory: string): Uint8Array {
@@ -132,6 +166,7 @@ function metricsV2(directory: string): Uint8Array {
 export function statsOf(cgroups: Readonly<Record<string, string>>, id: string): { typeUrl: string; value: Uint8Array } {
   const unified = cgroups[''];
   if (unified !== undefined) return { typeUrl: MetricsV2.typeName, value: metricsV2(unified) };
-  if (Object.keys(cgroups).length === 0) throw new HakoError('failed-precondition', `task "${id}": has no cgroup of its own to measure`);
+  if (Object.keys(cgroups).length === 0)
+    throw new HakoError('failed-precondition', `task "${id}": has no cgroup of its own to measure`);
   return { typeUrl: MetricsV1.typeName, value: metricsV1(cgroups) };
 }

@@ -87,7 +87,8 @@ export class Task {
       link,
       directory,
       key: record.key,
-      prefix: path.join(this.record.bundle, first ? '' : `exec-${encodeURIComponent(record.execId)}-`) + (first ? '/' : ''),
+      prefix:
+        path.join(this.record.bundle, first ? '' : `exec-${encodeURIComponent(record.execId)}-`) + (first ? '/' : ''),
       request: record.stdio,
       spooled: first || record.stdio.terminal,
       ...(first && this.record.log !== undefined ? { log: this.record.log } : {}),
@@ -160,7 +161,8 @@ export class Task {
 
   async start(): Promise<number> {
     const { record } = this.init;
-    if (record.status !== 'created') throw new HakoError('failed-precondition', `task "${this.record.id}": cannot be started, it is ${record.status}`);
+    if (record.status !== 'created')
+      throw new HakoError('failed-precondition', `task "${this.record.id}": cannot be started, it is ${record.status}`);
     this.init.stdio.openInput();
     await this.#runtime.start(this.init.ended);
     // It may have ended meanwhile, and that is the later state.
@@ -171,8 +173,10 @@ export class Task {
 
   /** Prepares a further process; `spec` is an OCI process as JSON. */
   addExec(execId: string, spec: Uint8Array, stdio: StdioRequest): void {
-    if (this.execs.has(execId)) throw new HakoError('already-exists', `process "${this.record.id}/${execId}": already exists`);
-    if (this.init.record.status === 'stopped') throw new HakoError('failed-precondition', `task "${this.record.id}": is not running`);
+    if (this.execs.has(execId))
+      throw new HakoError('already-exists', `process "${this.record.id}/${execId}": already exists`);
+    if (this.init.record.status === 'stopped')
+      throw new HakoError('failed-precondition', `task "${this.record.id}": is not running`);
     const described = JSON.parse(Buffer.from(spec).toString('utf8')) as SpecProcess;
     described.terminal = stdio.terminal;
     clampOomScore(described, `${this.record.id}/${execId}`, this.#parts.logger);
@@ -191,8 +195,13 @@ export class Task {
   async startExec(execId: string): Promise<number> {
     const exec = this.process(execId);
     const { record } = exec;
-    if (record.status !== 'created') throw new HakoError('failed-precondition', `process "${this.record.id}/${execId}": cannot be started, it is ${record.status}`);
-    if (this.init.record.status === 'stopped') throw new HakoError('failed-precondition', `task "${this.record.id}": is not running`);
+    if (record.status !== 'created')
+      throw new HakoError(
+        'failed-precondition',
+        `process "${this.record.id}/${execId}": cannot be started, it is ${record.status}`,
+      );
+    if (this.init.record.status === 'stopped')
+      throw new HakoError('failed-precondition', `task "${this.record.id}": is not running`);
     record.status = 'starting';
     this.save();
     try {
@@ -234,7 +243,9 @@ export class Task {
       if (!this.record.ownProcesses) this.#killRest();
       // The runtime's part of the removal is no longer needed by anyone, so it runs while clients hear of the exit.
       this.#removal = this.#runtime.delete(false);
-      this.#removal.catch((error: unknown) => this.#parts.logger.log('warn', 'container is not deleted yet', { id: this.record.id, error: String(error) }));
+      this.#removal.catch((error: unknown) =>
+        this.#parts.logger.log('warn', 'container is not deleted yet', { id: this.record.id, error: String(error) }),
+      );
     }
     await process.stdio.drained(grace);
     process.end(exit);
@@ -248,7 +259,9 @@ export class Task {
   pids(): number[] {
     const main = mainCgroup(this.record.cgroups);
     if (main !== undefined) return processesIn(main);
-    return [...this.processes()].filter(({ record }) => isAlive(record.pid, record.startTime)).map(({ record }) => record.pid);
+    return [...this.processes()]
+      .filter(({ record }) => isAlive(record.pid, record.startTime))
+      .map(({ record }) => record.pid);
   }
 
   /** Signals a process, or with `all` every one of the container. not-found when it has ended. */
@@ -258,7 +271,11 @@ export class Task {
       for (const pid of this.pids()) signal(pid, number);
     } else {
       const alive = record.pid > 0 && record.status !== 'stopped' && isAlive(record.pid, record.startTime);
-      if (!alive) throw new HakoError('not-found', `process "${this.record.id}${execId === '' ? '' : `/${execId}`}": has ended or was not started`);
+      if (!alive)
+        throw new HakoError(
+          'not-found',
+          `process "${this.record.id}${execId === '' ? '' : `/${execId}`}": has ended or was not started`,
+        );
       signal(record.pid, number);
     }
     // A frozen process of cgroup v1 dies only when it thaws.

@@ -85,21 +85,24 @@ export class Tasks {
     if (this.#tasks.has(key)) throw alreadyExists('task', id);
     const spec = readSpec(bundle, this.#parts.logger);
     const extras = readExtras(bundle);
-    const task = new Task({
-      version: 1,
-      namespace,
-      id,
-      bundle,
-      runtime,
-      ...(extras.log === undefined ? {} : { log: extras.log }),
-      mounted: rootfs.length > 0,
-      phase: 'creating',
-      paused: false,
-      ownProcesses: ownsProcesses(spec),
-      cgroups: {},
-      init: newProcessRecord(key, '', stdio),
-      execs: {},
-    }, this.taskParts(request.owner));
+    const task = new Task(
+      {
+        version: 1,
+        namespace,
+        id,
+        bundle,
+        runtime,
+        ...(extras.log === undefined ? {} : { log: extras.log }),
+        mounted: rootfs.length > 0,
+        phase: 'creating',
+        paused: false,
+        ownProcesses: ownsProcesses(spec),
+        cgroups: {},
+        init: newProcessRecord(key, '', stdio),
+        execs: {},
+      },
+      this.taskParts(request.owner),
+    );
     this.#tasks.set(key, task);
     try {
       mountAll(rootfs, path.join(bundle, 'rootfs'));
@@ -197,6 +200,7 @@ function readExtras(bundle: string): BundleExtras {
     throw error;
   }
   const extras = JSON.parse(text) as BundleExtras;
-  if (extras.log !== undefined && !path.isAbsolute(extras.log)) throw new HakoError('invalid-argument', `"${file}": the log path must be absolute`);
+  if (extras.log !== undefined && !path.isAbsolute(extras.log))
+    throw new HakoError('invalid-argument', `"${file}": the log path must be absolute`);
   return extras;
 }

@@ -53,5 +53,8 @@ export function readExits(path: string): ReapedProcess[] {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
-  return text.split('\n').map(parseExit).filter((exit) => exit !== undefined);
+  return text
+    .split('\n')
+    .map(parseExit)
+    .filter((exit) => exit !== undefined);
 }

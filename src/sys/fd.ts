@@ -61,7 +61,11 @@ export function makeFifo(path: string, mode = 0o600): void {
 export function setNonblocking(fd: number): void {
   const F_GETFL = 3;
   const F_SETFL = 4;
-  check(fcntlCall(fd, F_SETFL, check(fcntlCall(fd, F_GETFL, 0), 'fcntl', String(fd)) | O_NONBLOCK), 'fcntl', String(fd));
+  check(
+    fcntlCall(fd, F_SETFL, check(fcntlCall(fd, F_GETFL, 0), 'fcntl', String(fd)) | O_NONBLOCK),
+    'fcntl',
+    String(fd),
+  );
 }
 
 /** Keeps a descriptor from children. */

@@ -12,7 +12,9 @@ function scratch(t: { after(undo: () => void): void }): string {
 }
 
 const mountsBelow = (directory: string): string[] =>
-  readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line.includes(` ${directory}`));
+  readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(` ${directory}`));
 
 test('a read-only bind mount refuses writes', (t) => {
   const directory = scratch(t);
@@ -27,7 +29,9 @@ test('a read-only bind mount refuses writes', (t) => {
 
 test('an overlay of so many layers that their paths outgrow a page is mounted', (t) => {
   const directory = scratch(t);
-  const layers = Array.from({ length: 120 }, (_, i) => path.join(directory, 'a-rather-long-name-for-a-directory', String(i), 'fs'));
+  const layers = Array.from({ length: 120 }, (_, i) =>
+    path.join(directory, 'a-rather-long-name-for-a-directory', String(i), 'fs'),
+  );
   for (const layer of layers) mkdirSync(layer, { recursive: true });
   writeFileSync(path.join(layers.at(-1)!, 'deepest'), 'here');
   const target = path.join(directory, 'merged');

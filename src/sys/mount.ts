@@ -1,13 +1,17 @@
 import { HakoError, invalid, unimplemented } from '#base/errors.ts';
 import { check, libc, SysError } from './libc.ts';
 
-const mountCall = libc('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)');
+const mountCall = libc(
+  'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
+);
 const umountCall = libc('int umount2(const char *target, int flags)');
 const openCall = libc('int open(const char *path, int flags, unsigned int mode)');
 const closeCall = libc('int close(int fd)');
 const chdirCall = libc('int chdir(const char *path)');
 const fchdirCall = libc('int fchdir(int fd)');
-const openat2Call = libc('long syscall(long number, int directory, const char *path, uint64_t *how, unsigned long size)');
+const openat2Call = libc(
+  'long syscall(long number, int directory, const char *path, uint64_t *how, unsigned long size)',
+);
 
 /** A mount as containerd words it; `core/mounts.ts` has the same shape. */
 export interface MountWords {
@@ -110,7 +114,10 @@ const pageSize = 4096;
 function mountFromDirectory(source: string, target: string, type: string, flags: number, data: string): void {
   const { directory, shortened } = shortenLayers(data);
   if (shortened.length >= pageSize) {
-    throw new HakoError('out-of-range', `mount "${target}": options of ${shortened.length} bytes do not fit the page mount(2) takes; the image has too many layers`);
+    throw new HakoError(
+      'out-of-range',
+      `mount "${target}": options of ${shortened.length} bytes do not fit the page mount(2) takes; the image has too many layers`,
+    );
   }
   const O_PATH_DIRECTORY = 0x200000 | 0x10000 | 0x80000;
   const before = check(openCall('.', O_PATH_DIRECTORY, 0), 'open', '.');
@@ -128,7 +135,11 @@ function mountFromDirectory(source: string, target: string, type: string, flags:
 
 function shortenLayers(data: string): { directory: string; shortened: string } {
   const parts = data.split(',');
-  const layers = parts.find((part) => part.startsWith('lowerdir='))?.slice('lowerdir='.length).split(':') ?? [];
+  const layers =
+    parts
+      .find((part) => part.startsWith('lowerdir='))
+      ?.slice('lowerdir='.length)
+      .split(':') ?? [];
   const first = layers[0] ?? '/';
   let directory = first.slice(0, first.lastIndexOf('/') + 1);
   while (directory !== '' && !layers.every((layer) => layer.startsWith(directory))) {
@@ -136,7 +147,9 @@ function shortenLayers(data: string): { directory: string; shortened: string } {
   }
   if (directory === '') return { directory: '/', shortened: data };
   const shortened = parts.map((part) =>
-    part.startsWith('lowerdir=') ? `lowerdir=${layers.map((layer) => layer.slice(directory.length) || '.').join(':')}` : part,
+    part.startsWith('lowerdir=')
+      ? `lowerdir=${layers.map((layer) => layer.slice(directory.length) || '.').join(':')}`
+      : part,
   );
   return { directory, shortened: shortened.join(',') };
 }
@@ -158,7 +171,8 @@ export function mountAt(words: MountWords, target: string): void {
   }
   try {
     const extra = flags & ~(MS_BIND | MS_REC);
-    if (binds && extra !== 0 && (flags & MS_REMOUNT) === 0) mount2('', target, null, MS_BIND | MS_REMOUNT | extra, null);
+    if (binds && extra !== 0 && (flags & MS_REMOUNT) === 0)
+      mount2('', target, null, MS_BIND | MS_REMOUNT | extra, null);
     for (const spread of propagation) mount2('', target, null, spread, null);
   } catch (error) {
     unmount(target, { lazy: true });

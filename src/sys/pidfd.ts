@@ -40,4 +40,5 @@ export function exitOf(pidfd: number): number | undefined {
 }
 
 /** The exit code in a wait status (wait(2)), or 128 plus the signal. */
-export const statusOfWait = (status: number): number => ((status & 0x7f) === 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f));
+export const statusOfWait = (status: number): number =>
+  (status & 0x7f) === 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f);

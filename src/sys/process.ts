@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { check, lastErrno, libc } from './libc.ts';
 
-const prctlCall = libc('int prctl(int option, unsigned long value, unsigned long third, unsigned long fourth, unsigned long fifth)');
+const prctlCall = libc(
+  'int prctl(int option, unsigned long value, unsigned long third, unsigned long fourth, unsigned long fifth)',
+);
 const waitidCall = libc('int waitid(int type, int id, void *info, int options)');
 const rlimitCall = libc('int prlimit(int pid, int resource, void *next, void *previous)');
 

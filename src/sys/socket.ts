@@ -15,7 +15,8 @@ export const longestSocketPath = 107;
 /** A listening unix socket as a bare descriptor, non-blocking, that no child inherits. The path must be free. */
 export function listenUnix(path: string): number {
   const name = Buffer.from(path);
-  if (name.length > longestSocketPath) throw invalid(`socket "${path}": the path is longer than ${longestSocketPath} bytes`);
+  if (name.length > longestSocketPath)
+    throw invalid(`socket "${path}": the path is longer than ${longestSocketPath} bytes`);
   const address = Buffer.alloc(2 + name.length + 1);
   const AF_UNIX = 1;
   address.writeUInt16LE(AF_UNIX, 0);
@@ -46,7 +47,15 @@ export function receiveDescriptor(connection: number): number | undefined {
   const vector = new ArrayBuffer(16);
   new BigUint64Array(vector).set([koffi.address(data), BigInt(data.byteLength)]);
   // struct msghdr on 64-bit Linux: name, its size, vectors, their number, control, its size, flags.
-  const message = new BigUint64Array([0n, 0n, koffi.address(vector), 1n, koffi.address(control), BigInt(control.byteLength), 0n]);
+  const message = new BigUint64Array([
+    0n,
+    0n,
+    koffi.address(vector),
+    1n,
+    koffi.address(control),
+    BigInt(control.byteLength),
+    0n,
+  ]);
   const CMSG_CLOEXEC_DONTWAIT = 0x40000000 | 0x40;
   const got = recvmsgCall(connection, message, CMSG_CLOEXEC_DONTWAIT);
   if (Number(got) === -1 && lastErrno() === 'EAGAIN') return undefined;
@@ -54,6 +63,7 @@ export function receiveDescriptor(connection: number): number | undefined {
   const header = new DataView(control);
   const SOL_SOCKET = 1;
   const SCM_RIGHTS = 1;
-  if (message[5]! < 20n || header.getInt32(8, true) !== SOL_SOCKET || header.getInt32(12, true) !== SCM_RIGHTS) return undefined;
+  if (message[5]! < 20n || header.getInt32(8, true) !== SOL_SOCKET || header.getInt32(12, true) !== SCM_RIGHTS)
+    return undefined;
   return header.getInt32(16, true);
 }

@@ -3,10 +3,12 @@ import type { Moved } from './fd.ts';
 import { closeFd, O_CREAT, O_RDWR, openFd } from './fd.ts';
 import { check, lastErrno, libc } from './libc.ts';
 
-const spliceCall = libc('int64_t splice(int from, void *fromOffset, int to, void *toOffset, size_t size, unsigned int flags)');
-const mmapCall = libc('void *mmap(void *address, size_t size, int protection, int flags, int fd, int64_t offset)') as unknown as (
-  ...args: unknown[]
-) => bigint;
+const spliceCall = libc(
+  'int64_t splice(int from, void *fromOffset, int to, void *toOffset, size_t size, unsigned int flags)',
+);
+const mmapCall = libc(
+  'void *mmap(void *address, size_t size, int protection, int flags, int fd, int64_t offset)',
+) as unknown as (...args: unknown[]) => bigint;
 const munmapCall = libc('int munmap(void *address, size_t size)');
 const ftruncateCall = libc('int ftruncate(int fd, int64_t size)');
 
@@ -55,7 +57,13 @@ export class OffsetFile {
 }
 
 /** Moves up to `size` bytes without copying; at least one side is a pipe. A file's side takes the address of its offset. */
-export function splice(from: number, fromOffset: bigint | null, to: number, toOffset: bigint | null, size: number): Moved {
+export function splice(
+  from: number,
+  fromOffset: bigint | null,
+  to: number,
+  toOffset: bigint | null,
+  size: number,
+): Moved {
   const result = Number(spliceCall(from, fromOffset, to, toOffset, size, SPLICE_F_MOVE_NONBLOCK));
   return result === -1 ? lastErrno() : result;
 }

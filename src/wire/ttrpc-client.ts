@@ -1,4 +1,12 @@
-import { create, fromBinary, toBinary, type DescMethod, type DescService, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
+import {
+  create,
+  fromBinary,
+  toBinary,
+  type DescMethod,
+  type DescService,
+  type MessageInitShape,
+  type MessageShape,
+} from '@bufbuild/protobuf';
 import { connect, type Socket } from 'node:net';
 import { HakoError } from '#base/errors.ts';
 import { RequestSchema, ResponseSchema } from '#proto/gen/ttrpc/request_pb.ts';
@@ -106,7 +114,8 @@ export class TtrpcClient {
     const bytes = encodeFrame({ stream, type: frameType.request, flags: 0, data: toBinary(RequestSchema, request) });
     const frame = await this.#exchange(stream, bytes, options);
     const response = fromBinary(ResponseSchema, frame.data);
-    if (response.status !== undefined && response.status.code !== 0) throw errorOfStatus(response.status.code, response.status.message);
+    if (response.status !== undefined && response.status.code !== 0)
+      throw errorOfStatus(response.status.code, response.status.message);
     return fromBinary(method.output, response.payload);
   }
 
@@ -115,9 +124,12 @@ export class TtrpcClient {
     const { promise, resolve, reject } = Promise.withResolvers<Frame>();
     const onAbort = (): void => reject(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
-    const timer = timeout === undefined ? undefined : setTimeout(() => {
-      reject(new HakoError('deadline-exceeded', `no answer within ${timeout} ms`));
-    }, timeout);
+    const timer =
+      timeout === undefined
+        ? undefined
+        : setTimeout(() => {
+            reject(new HakoError('deadline-exceeded', `no answer within ${timeout} ms`));
+          }, timeout);
     this.#waiting.set(stream, { resolve, reject });
     this.#socket.write(bytes);
     try {
@@ -133,6 +145,9 @@ export class TtrpcClient {
     const waiting = this.#waiting.get(frame.stream);
     if (waiting === undefined) return;
     if (frame.type === frameType.response) waiting.resolve(frame);
-    else waiting.reject(new HakoError('unimplemented', 'the ttrpc server answered with a stream, which is not implemented'));
+    else
+      waiting.reject(
+        new HakoError('unimplemented', 'the ttrpc server answered with a stream, which is not implemented'),
+      );
   }
 }

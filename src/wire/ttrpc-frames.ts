@@ -22,7 +22,10 @@ export const longestData = 4 * 1024 * 1024;
 export function encodeFrame(frame: Frame): Buffer {
   const { data } = frame;
   if (data.length > longestData) {
-    throw new HakoError('resource-exhausted', `ttrpc message of ${data.length} bytes is longer than the ${longestData} that fit`);
+    throw new HakoError(
+      'resource-exhausted',
+      `ttrpc message of ${data.length} bytes is longer than the ${longestData} that fit`,
+    );
   }
   const bytes = Buffer.allocUnsafe(headerSize + data.length);
   bytes.writeUInt32BE(data.length, 0);
@@ -48,12 +51,22 @@ export function onFrames(socket: Socket, take: (frame: Frame) => void): void {
       if (bytes.length < headerSize) break;
       const length = bytes.readUInt32BE(0);
       if (length > longestData) {
-        socket.destroy(new HakoError('resource-exhausted', `ttrpc frame of ${length} bytes is longer than the ${longestData} allowed`));
+        socket.destroy(
+          new HakoError(
+            'resource-exhausted',
+            `ttrpc frame of ${length} bytes is longer than the ${longestData} allowed`,
+          ),
+        );
         return;
       }
       needed = headerSize + length;
       if (bytes.length < needed) break;
-      take({ stream: bytes.readUInt32BE(4), type: bytes[8]!, flags: bytes[9]!, data: bytes.subarray(headerSize, needed) });
+      take({
+        stream: bytes.readUInt32BE(4),
+        type: bytes[8]!,
+        flags: bytes[9]!,
+        data: bytes.subarray(headerSize, needed),
+      });
       bytes = bytes.subarray(needed);
     }
     chunks = bytes.length === 0 ? [] : [bytes];

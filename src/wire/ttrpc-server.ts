@@ -1,4 +1,12 @@
-import { create, fromBinary, toBinary, type DescMethod, type DescService, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
+import {
+  create,
+  fromBinary,
+  toBinary,
+  type DescMethod,
+  type DescService,
+  type MessageInitShape,
+  type MessageShape,
+} from '@bufbuild/protobuf';
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import { HakoError, messageOf, unimplemented } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
@@ -92,14 +100,17 @@ export class TtrpcServer {
   }
 
   async #answer(frame: Frame, gone: AbortSignal): Promise<{ code: number; message: string; payload: Uint8Array }> {
-    if (frame.type !== frameType.request) throw new HakoError('invalid-argument', `ttrpc frame of unknown type ${frame.type}`);
-    if (frame.stream % 2 === 0) throw new HakoError('invalid-argument', `ttrpc stream ${frame.stream} of a client must be odd`);
+    if (frame.type !== frameType.request)
+      throw new HakoError('invalid-argument', `ttrpc frame of unknown type ${frame.type}`);
+    if (frame.stream % 2 === 0)
+      throw new HakoError('invalid-argument', `ttrpc stream ${frame.stream} of a client must be odd`);
     if ((frame.flags & streamingFlags) !== 0) throw unimplemented('streaming over ttrpc');
     const request = decode(frame);
     const method = this.#methods.get(`${request.service}/${request.method}`);
     if (method === undefined) throw unimplemented(`/${request.service}/${request.method}`);
     const signals = [gone, this.#ended.signal];
-    if (request.timeoutNano > 0n) signals.push(AbortSignal.timeout(Math.min(Number(request.timeoutNano / 1_000_000n) + 1, 0x7fffffff)));
+    if (request.timeoutNano > 0n)
+      signals.push(AbortSignal.timeout(Math.min(Number(request.timeoutNano / 1_000_000n) + 1, 0x7fffffff)));
     const call: TtrpcCall = {
       metadata: new Map(request.metadata.map(({ key, value }) => [key, value])),
       signal: AbortSignal.any(signals),
@@ -120,7 +131,12 @@ function decode(frame: Frame): Request {
 
 function responseFrame(stream: number, code: number, message: string, payload: Uint8Array): Buffer {
   const encode = (response: Parameters<typeof create<typeof ResponseSchema>>[1]): Buffer =>
-    encodeFrame({ stream, type: frameType.response, flags: 0, data: toBinary(ResponseSchema, create(ResponseSchema, response)) });
+    encodeFrame({
+      stream,
+      type: frameType.response,
+      flags: 0,
+      data: toBinary(ResponseSchema, create(ResponseSchema, response)),
+    });
   try {
     return encode(code === 0 ? { payload } : { status: { code, message } });
   } catch (error) {

@@ -27,7 +27,9 @@ async function pair(t: { after(undo: () => void): void }, answer: (call: TtrpcCa
 }
 
 test('a unary call carries metadata there and the answer back', async (t) => {
-  const { version } = await pair(t, async (call) => ({ version: call.metadata.get('containerd-namespace-ttrpc') ?? '' }));
+  const { version } = await pair(t, async (call) => ({
+    version: call.metadata.get('containerd-namespace-ttrpc') ?? '',
+  }));
   assert.equal((await version.version({}, { metadata: { 'containerd-namespace-ttrpc': 'blue' } })).version, 'blue');
 });
 

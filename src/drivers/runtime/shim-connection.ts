@@ -62,9 +62,13 @@ export class ShimConnection {
       const client = await this.#connect();
       if (client !== undefined) return client;
       if (performance.now() > deadline) {
-        throw new HakoError('unavailable', `hako-shim does not answer at "${this.#socket}"; see ${path.join(this.#options.state, 'shim', 'shim.log')}`);
+        throw new HakoError(
+          'unavailable',
+          `hako-shim does not answer at "${this.#socket}"; see ${path.join(this.#options.state, 'shim', 'shim.log')}`,
+        );
       }
-      if (started.failure !== undefined) throw new HakoError('unavailable', `hako-shim cannot be started: ${started.failure}`);
+      if (started.failure !== undefined)
+        throw new HakoError('unavailable', `hako-shim cannot be started: ${started.failure}`);
       await sleep(pause);
       pause = Math.min(pause * 1.5, 50);
     }
@@ -88,7 +92,11 @@ export class ShimConnection {
     const log = openSync(path.join(directory, 'shim.log'), 'a', 0o600);
     const outcome: { failure?: string } = {};
     try {
-      const keeper = spawn(program, [...parameters, 'keeper', '--state', state], { detached: true, cwd: '/', stdio: ['ignore', log, log] });
+      const keeper = spawn(program, [...parameters, 'keeper', '--state', state], {
+        detached: true,
+        cwd: '/',
+        stdio: ['ignore', log, log],
+      });
       keeper.on('error', (error) => (outcome.failure = error.message));
       keeper.on('exit', (code, signal) => {
         logger.log(code === 0 ? 'debug' : 'warn', 'keeper ended', { code, signal });
@@ -104,6 +112,9 @@ export class ShimConnection {
   /** Lets go; the shim goes on serving its containers. */
   close(): void {
     this.#closed = true;
-    void this.#client?.then((client) => client.close(), () => {});
+    void this.#client?.then(
+      (client) => client.close(),
+      () => {},
+    );
   }
 }

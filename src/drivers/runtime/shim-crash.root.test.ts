@@ -7,7 +7,8 @@ import { findProcess, leftovers, makeHouse, type House } from './test-house.ts';
 
 const sh = (script: string): string[] => ['sh', '-c', script];
 /** Counts, pausing a little now and then. */
-const counter = (to: number): string => `i=0; while [ $i -lt ${to} ]; do echo $i; i=$((i+1)); [ $((i % 50)) = 0 ] && usleep 5000; done`;
+const counter = (to: number): string =>
+  `i=0; while [ $i -lt ${to} ]; do echo $i; i=$((i+1)); [ $((i % 50)) = 0 ] && usleep 5000; done`;
 const numbers = (to: number): string => Array.from({ length: to }, (_, i) => `${i}\n`).join('');
 
 function kill(house: House, verb: 'keeper' | 'serve'): void {
@@ -41,12 +42,21 @@ describe('kill -9 of the shim', () => {
     }
     assert.equal((await wait).status, 42);
     assert.equal(box.spooled('stdout'), numbers(8000));
-    assert.equal(box.records().map(({ log }) => log).join(''), numbers(8000));
+    assert.equal(
+      box
+        .records()
+        .map(({ log }) => log)
+        .join(''),
+      numbers(8000),
+    );
     assert.equal(await box.stdout?.all, numbers(8000));
   });
 
   test('leaves a terminal usable', async () => {
-    await using box = await Box.run(house, sh('read a; stty size; echo got $a; exit 8'), { terminal: true, stdin: true });
+    await using box = await Box.run(house, sh('read a; stty size; echo got $a; exit 8'), {
+      terminal: true,
+      stdin: true,
+    });
     await replaceShim(house);
     await house.runtime.resize(box.ref, { width: 90, height: 30 }, never);
     box.type('word\n');
@@ -121,7 +131,13 @@ describe('kill -9 of the keeper', () => {
     kill(house, 'keeper');
     assert.equal((await box.wait()).status, 11);
     assert.equal(box.spooled('stdout'), numbers(4000));
-    assert.equal(box.records().map(({ log }) => log).join(''), numbers(4000));
+    assert.equal(
+      box
+        .records()
+        .map(({ log }) => log)
+        .join(''),
+      numbers(4000),
+    );
   });
 
   test('and of the shim at once is survived as well', async () => {
@@ -148,6 +164,9 @@ describe('the daemon', () => {
     await next.remove(box.ref, never);
     assert.deepEqual(leftovers(house), []);
     await house[Symbol.asyncDispose]();
-    assert.equal(findProcess((command) => command.includes(house.state)), undefined);
+    assert.equal(
+      findProcess((command) => command.includes(house.state)),
+      undefined,
+    );
   });
 });

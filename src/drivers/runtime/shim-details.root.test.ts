@@ -19,7 +19,10 @@ describe('what a container inherits, and where its output may go', () => {
   async function runWith(id: string, script: string, stdio: Partial<Stdio>): Promise<number> {
     const spec = Buffer.from(JSON.stringify(specOf(id, sh(script), false)));
     const ref = { namespace, id, execId: '' };
-    await house.runtime.create({ namespace, id, spec, rootfs: house.rootfs, stdio: { ...noStdio, ...stdio }, runtime: { name: house.name } }, never);
+    await house.runtime.create(
+      { namespace, id, spec, rootfs: house.rootfs, stdio: { ...noStdio, ...stdio }, runtime: { name: house.name } },
+      never,
+    );
     await house.runtime.start(ref, never);
     const { status } = await house.runtime.wait(ref, never);
     await house.runtime.remove(ref, never);
@@ -27,12 +30,18 @@ describe('what a container inherits, and where its output may go', () => {
   }
 
   test('the soft limit of open files is not the one that Node raised, and nothing of ours leaks in', async () => {
-    await using box = await Box.run(house, sh('ulimit -Sn; umask; ls /proc/self/fd | while read fd; do printf "$fd "; done; grep -E "Sig(Blk|Ign)" /proc/self/status; cat /proc/self/environ'), {
-      client: false,
-      // runc built with Go 1.19 raises the limit by itself; crun hands on what it was given.
-      runtime: { name: 'io.containerd.crun.v2' },
-      process: { cwd: '/', env: ['ONLY=this', 'PATH=/bin'] },
-    });
+    await using box = await Box.run(
+      house,
+      sh(
+        'ulimit -Sn; umask; ls /proc/self/fd | while read fd; do printf "$fd "; done; grep -E "Sig(Blk|Ign)" /proc/self/status; cat /proc/self/environ',
+      ),
+      {
+        client: false,
+        // runc built with Go 1.19 raises the limit by itself; crun hands on what it was given.
+        runtime: { name: 'io.containerd.crun.v2' },
+        process: { cwd: '/', env: ['ONLY=this', 'PATH=/bin'] },
+      },
+    );
     await box.wait();
     const [limit, mask, rest] = box.spooled('stdout').split('\n');
     assert.equal(limit, '1024');
@@ -44,7 +53,10 @@ describe('what a container inherits, and where its output may go', () => {
   });
 
   test('a score that we may not set is clamped, and the container runs', async () => {
-    await using box = await Box.run(house, ['cat', '/proc/self/oom_score_adj'], { client: false, process: { oomScoreAdj: -500 } });
+    await using box = await Box.run(house, ['cat', '/proc/self/oom_score_adj'], {
+      client: false,
+      process: { oomScoreAdj: -500 },
+    });
     assert.equal((await box.wait()).status, 0);
     assert.match(box.spooled('stdout'), /^-?\d+\n$/);
   });
@@ -57,7 +69,10 @@ describe('what a container inherits, and where its output may go', () => {
   });
 
   test('a FIFO that is not there is not-found, a logging program unimplemented, and nothing is left', async () => {
-    await assert.rejects(runWith('bad1', 'true', { stdout: '/no/such/fifo' }), { code: 'not-found', message: /no\/such\/fifo/ });
+    await assert.rejects(runWith('bad1', 'true', { stdout: '/no/such/fifo' }), {
+      code: 'not-found',
+      message: /no\/such\/fifo/,
+    });
     await assert.rejects(runWith('bad2', 'true', { stdout: 'binary:///bin/logger' }), { code: 'unimplemented' });
     assert.deepEqual(await house.runtime.list(never), []);
   });
@@ -68,7 +83,9 @@ describe('what a container inherits, and where its output may go', () => {
   });
 
   test('a client may come late, go, and come again', async () => {
-    await using box = await Box.run(house, sh('echo one; read x; echo two; read x; echo three; read x'), { stdin: true });
+    await using box = await Box.run(house, sh('echo one; read x; echo two; read x; echo three; read x'), {
+      stdin: true,
+    });
     await box.stdout?.sees(/one/);
     await box.stdout?.leave();
     box.type('\n');

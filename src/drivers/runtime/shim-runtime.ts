@@ -37,7 +37,8 @@ const statuses: Readonly<Record<Status, TaskStatus>> = {
 /** How long a force in `discard` may take to end a container, in milliseconds. */
 const dying = 10_000;
 
-const dateOf = (timestamp: Timestamp | undefined): Date => (timestamp === undefined ? new Date(0) : timestampDate(timestamp));
+const dateOf = (timestamp: Timestamp | undefined): Date =>
+  timestamp === undefined ? new Date(0) : timestampDate(timestamp);
 
 /** Makes containers through our own shim, one for all of them, which is started when the first is asked for. */
 export class ShimRuntime implements Runtime {
@@ -64,13 +65,26 @@ export class ShimRuntime implements Runtime {
     this.#witness.close();
   }
 
-  async #call<T>(namespace: string, signal: AbortSignal, body: (client: Client, options: TtrpcOptions) => Promise<T>): Promise<T> {
+  #watch(ref: ProcessRef, pid: number): void {
+    const { stdout, stderr } = this.spool(ref.namespace, ref.id);
+    this.#witness.watch(keyOf(ref), pid, ref.execId === '' ? [`${stdout}.fifo`, `${stderr}.fifo`] : []);
+  }
+
+  async #call<T>(
+    namespace: string,
+    signal: AbortSignal,
+    body: (client: Client, options: TtrpcOptions) => Promise<T>,
+  ): Promise<T> {
     const connection = await this.#connection.get(signal);
     return await body(connection.service(Task), { signal, metadata: { 'containerd-namespace-ttrpc': namespace } });
   }
 
   /** Asks again when the shim dies while it is asked: for questions and changes that may be repeated. */
-  async #repeat<T>(namespace: string, signal: AbortSignal, body: (client: Client, options: TtrpcOptions) => Promise<T>): Promise<T> {
+  async #repeat<T>(
+    namespace: string,
+    signal: AbortSignal,
+    body: (client: Client, options: TtrpcOptions) => Promise<T>,
+  ): Promise<T> {
     for (;;) {
       const connection = await this.#connection.get(signal);
       try {
@@ -91,11 +105,14 @@ export class ShimRuntime implements Runtime {
     // From here on the shim may have begun: a caller who leaves must not leave half a container.
     const { pid } = await this.#call(namespace, signal, (client, call) => {
       const mounts = rootfs.map((mount) => ({ ...mount, target: mount.target ?? '', options: [...mount.options] }));
-      const creating = client.create({ id, bundle, rootfs: mounts, ...stdio, options }, { ...call, signal: AbortSignal.timeout(120_000) });
+      const creating = client.create(
+        { id, bundle, rootfs: mounts, ...stdio, options },
+        { ...call, signal: AbortSignal.timeout(120_000) },
+      );
       return creating.catch((error: unknown) => this.#notCreated(namespace, id, error));
     });
     undo.move();
-    this.#witness.watch(keyOf({ namespace, id, execId: '' }), pid);
+    this.#watch({ namespace, id, execId: '' }, pid);
     if (signal.aborted) {
       await this.discard(namespace, id, AbortSignal.timeout(dying));
       signal.throwIfAborted();
@@ -124,63 +141,84 @@ export class ShimRuntime implements Runtime {
   }
 
   async exec(ref: ProcessRef, request: { spec: Uint8Array; stdio: Stdio }, signal: AbortSignal): Promise<void> {
-    const spec = create(AnySchema, { typeUrl: 'types.containerd.io/opencontainers/runtime-spec/1/Process', value: request.spec });
-    await this.#call(ref.namespace, signal, (client, call) => client.exec({ id: ref.id, execId: ref.execId, ...request.stdio, spec }, call));
+    const spec = create(AnySchema, {
+      typeUrl: 'types.containerd.io/opencontainers/runtime-spec/1/Process',
+      value: request.spec,
+    });
+    await this.#call(ref.namespace, signal, (client, call) =>
+      client.exec({ id: ref.id, execId: ref.execId, ...request.stdio, spec }, call),
+    );
   }
 
   async start(ref: ProcessRef, signal: AbortSignal): Promise<{ pid: number }> {
     const started = await this.#start(ref, signal);
-    this.#witness.watch(keyOf(ref), started.pid);
+    this.#watch(ref, started.pid);
     return started;
   }
 
   async #start(ref: ProcessRef, signal: AbortSignal): Promise<{ pid: number }> {
     try {
-      return await this.#call(ref.namespace, signal, (client, call) => client.start({ id: ref.id, execId: ref.execId }, call));
+      return await this.#call(ref.namespace, signal, (client, call) =>
+        client.start({ id: ref.id, execId: ref.execId }, call),
+      );
     } catch (error) {
       if (codeOf(error) !== 'unavailable') throw error;
       // The shim died over it. Its successor knows how far it came.
       const state = await this.state(ref, signal);
       if (state.status !== 'created') return { pid: state.pid };
-      return await this.#call(ref.namespace, signal, (client, call) => client.start({ id: ref.id, execId: ref.execId }, call));
+      return await this.#call(ref.namespace, signal, (client, call) =>
+        client.start({ id: ref.id, execId: ref.execId }, call),
+      );
     }
   }
 
   async state(ref: ProcessRef, signal: AbortSignal): Promise<ProcessState> {
-    const state = await this.#repeat(ref.namespace, signal, (client, call) => client.state({ id: ref.id, execId: ref.execId }, call));
+    const state = await this.#repeat(ref.namespace, signal, (client, call) =>
+      client.state({ id: ref.id, execId: ref.execId }, call),
+    );
     return stateOf(state);
   }
 
   async wait(ref: ProcessRef, signal: AbortSignal): Promise<Exit> {
     return await this.#repeat(ref.namespace, signal, async (client, call) => {
       const { pid } = await client.state({ id: ref.id, execId: ref.execId }, call);
-      this.#witness.watch(keyOf(ref), pid);
+      this.#watch(ref, pid);
       const { exitStatus, exitedAt } = await client.wait({ id: ref.id, execId: ref.execId }, call);
       return { pid, status: exitStatus, at: dateOf(exitedAt) };
     });
   }
 
   async kill(ref: ProcessRef, request: { signal: number; all: boolean }, signal: AbortSignal): Promise<void> {
-    await this.#repeat(ref.namespace, signal, (client, call) => client.kill({ id: ref.id, execId: ref.execId, ...request }, call));
+    await this.#repeat(ref.namespace, signal, (client, call) =>
+      client.kill({ id: ref.id, execId: ref.execId, ...request }, call),
+    );
   }
 
   async remove(ref: ProcessRef, signal: AbortSignal): Promise<Exit> {
-    const { pid, exitStatus, exitedAt } = await this.#repeat(ref.namespace, signal, (client, call) => client.delete({ id: ref.id, execId: ref.execId }, call));
+    const { pid, exitStatus, exitedAt } = await this.#repeat(ref.namespace, signal, (client, call) =>
+      client.delete({ id: ref.id, execId: ref.execId }, call),
+    );
     this.#witness.release(keyOf(ref));
     if (ref.execId === '') await this.#bundles.remove(ref.namespace, ref.id);
     return { pid, status: exitStatus, at: dateOf(exitedAt) };
   }
 
   async resize(ref: ProcessRef, size: { width: number; height: number }, signal: AbortSignal): Promise<void> {
-    await this.#repeat(ref.namespace, signal, (client, call) => client.resizePty({ id: ref.id, execId: ref.execId, ...size }, call));
+    await this.#repeat(ref.namespace, signal, (client, call) =>
+      client.resizePty({ id: ref.id, execId: ref.execId, ...size }, call),
+    );
   }
 
   async closeStdin(ref: ProcessRef, signal: AbortSignal): Promise<void> {
-    await this.#repeat(ref.namespace, signal, (client, call) => client.closeIO({ id: ref.id, execId: ref.execId, stdin: true }, call));
+    await this.#repeat(ref.namespace, signal, (client, call) =>
+      client.closeIO({ id: ref.id, execId: ref.execId, stdin: true }, call),
+    );
   }
 
   async pids(ref: ProcessRef, signal: AbortSignal): Promise<{ pid: number; execId?: string }[]> {
-    const { processes } = await this.#repeat(ref.namespace, signal, (client, call) => client.pids({ id: ref.id }, call));
+    const { processes } = await this.#repeat(ref.namespace, signal, (client, call) =>
+      client.pids({ id: ref.id }, call),
+    );
     return processes.map(({ pid, info }) => {
       const execId = info === undefined ? '' : fromBinary(ProcessDetailsSchema, info.value).execId;
       return { pid, ...(execId === '' ? {} : { execId }) };
@@ -202,7 +240,9 @@ export class ShimRuntime implements Runtime {
   }
 
   async update(ref: ProcessRef, resources: Any, signal: AbortSignal): Promise<void> {
-    await this.#call(ref.namespace, signal, (client, call) => client.update({ id: ref.id, resources: create(AnySchema, resources) }, call));
+    await this.#call(ref.namespace, signal, (client, call) =>
+      client.update({ id: ref.id, resources: create(AnySchema, resources) }, call),
+    );
   }
 
   async list(_signal: AbortSignal): Promise<{ namespace: string; id: string }[]> {
@@ -235,7 +275,8 @@ export class ShimRuntime implements Runtime {
 }
 
 /** Begins the keys of further processes for the first one. */
-const keyOf = ({ namespace, id, execId }: ProcessRef): string => `${namespace}/${id}${execId === '' ? '' : `/${execId}`}`;
+const keyOf = ({ namespace, id, execId }: ProcessRef): string =>
+  `${namespace}/${id}${execId === '' ? '' : `/${execId}`}`;
 
 /** A process that has ended already is what a kill was for. */
 function unlessEnded(error: unknown): void {

@@ -7,7 +7,22 @@ import { silent } from '#base/log.ts';
 import type { RuntimeUnderTest } from '#core/suites/runtime.ts';
 import { ShimRuntime } from './shim-runtime.ts';
 
-const applets = ['sh', 'cat', 'echo', 'printf', 'true', 'sleep', 'usleep', 'seq', 'stty', 'tty', 'id', 'ls', 'kill', 'grep'];
+const applets = [
+  'sh',
+  'cat',
+  'echo',
+  'printf',
+  'true',
+  'sleep',
+  'usleep',
+  'seq',
+  'stty',
+  'tty',
+  'id',
+  'ls',
+  'kill',
+  'grep',
+];
 const shim = path.join(import.meta.dirname, '../../../bin/hako-shim');
 
 /** A real shim with a directory of its own, for tests. */
@@ -74,12 +89,26 @@ export function findProcess(suits: (command: readonly string[]) => boolean): num
 
 /** What is left of containers, anywhere: mounts, cgroups, FIFOs, bundles, runtime state. */
 export function leftovers(house: House): string[] {
-  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line.includes(house.directory));
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(house.directory));
   const below = (directory: string): string[] =>
-    existsSync(directory) ? readdirSync(directory, { recursive: true, encoding: 'utf8' }).map((name) => path.join(directory, name)) : [];
-  const bundles = below(path.join(house.state, 'tasks')).filter((file) => path.dirname(file) !== path.join(house.state, 'tasks'));
-  const runc = below(path.join(house.state, 'runc')).filter((file) => path.dirname(file) !== path.join(house.state, 'runc'));
+    existsSync(directory)
+      ? readdirSync(directory, { recursive: true, encoding: 'utf8' }).map((name) => path.join(directory, name))
+      : [];
+  const bundles = below(path.join(house.state, 'tasks')).filter(
+    (file) => path.dirname(file) !== path.join(house.state, 'tasks'),
+  );
+  const runc = below(path.join(house.state, 'runc')).filter(
+    (file) => path.dirname(file) !== path.join(house.state, 'runc'),
+  );
   const consoles = below(path.join(house.state, 'shim')).filter((file) => path.basename(file).startsWith('console-'));
   const groups = ['', 'pids', 'memory'].map((name) => path.join('/sys/fs/cgroup', name, `hako-suite-${process.pid}`));
-  return [...mounts, ...bundles, ...runc, ...consoles, ...groups.flatMap(below).filter((file) => path.basename(file).startsWith('box-'))];
+  return [
+    ...mounts,
+    ...bundles,
+    ...runc,
+    ...consoles,
+    ...groups.flatMap(below).filter((file) => path.basename(file).startsWith('box-')),
+  ];
 }

@@ -1,4 +1,4 @@
-import { closeFd } from '#sys/fd.ts';
+import { closeFd, O_NONBLOCK, O_RDONLY, tryOpenFd } from '#sys/fd.ts';
 import { ExitsFile } from '#sys/exits.ts';
 import { exitOf, pidfdOpen, statusOfWait } from '#sys/pidfd.ts';
 import { processStat } from '#sys/process.ts';
@@ -7,6 +7,8 @@ interface Watched {
   readonly pid: number;
   readonly startTime: number;
   readonly pidfd: number;
+  /** Read ends of the FIFOs it writes to, which keep what is in them while nobody else has them open. */
+  readonly pipes: readonly number[];
 }
 
 /** How often and how many times the dead are looked for after a keeper was lost; some init processes reap seconds late. */
@@ -15,7 +17,8 @@ const looks = 40;
 
 /**
  * Holds a pidfd of every process, so that how it ended can be told even if the keeper, its parent, is killed: the
- * kernel remembers it as long as the pidfd is open. What it finds goes into the keeper's own file of exits.
+ * kernel remembers it as long as the pidfd is open. What it finds goes into the keeper's own file of exits. It also
+ * holds the FIFOs that the process writes to, and never reads: its last words wait there for the next shim.
  */
 export class Witness {
   readonly #file: string;
@@ -28,13 +31,15 @@ export class Witness {
   }
 
   /** Begins to watch a process; nothing happens when it has gone. */
-  watch(key: string, pid: number): void {
+  watch(key: string, pid: number, fifos: readonly string[]): void {
     if (pid === 0 || this.#watched.get(key)?.pid === pid) return;
     this.release(key);
     const stat = processStat(pid);
     if (stat === undefined) return;
     try {
-      this.#watched.set(key, { pid, startTime: stat.startTime, pidfd: pidfdOpen(pid) });
+      const pidfd = pidfdOpen(pid);
+      const pipes = fifos.map((fifo) => tryOpenFd(fifo, O_RDONLY | O_NONBLOCK)).filter((fd) => typeof fd === 'number');
+      this.#watched.set(key, { pid, startTime: stat.startTime, pidfd, pipes });
     } catch {
       // It has ended since, and its keeper knows how.
     }
@@ -44,7 +49,7 @@ export class Witness {
   release(key: string): void {
     for (const [name, watched] of this.#watched) {
       if (name !== key && !name.startsWith(`${key}/`)) continue;
-      closeFd(watched.pidfd);
+      letGo(watched);
       this.#watched.delete(name);
     }
   }
@@ -78,7 +83,11 @@ export class Witness {
 
   close(): void {
     clearTimeout(this.#timer);
-    for (const { pidfd } of this.#watched.values()) closeFd(pidfd);
+    for (const watched of this.#watched.values()) letGo(watched);
     this.#watched.clear();
   }
+}
+
+function letGo({ pidfd, pipes }: Watched): void {
+  for (const fd of [pidfd, ...pipes]) closeFd(fd);
 }

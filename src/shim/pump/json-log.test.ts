@@ -30,7 +30,10 @@ test('bytes that are no text are cut all the same', () => {
 });
 
 test('a record is what Docker writes', () => {
-  assert.equal(record(Buffer.from('a "b"\n'), 'stderr', '2026-01-02T03:04:05.000001Z'), '{"log":"a \\"b\\"\\n","stream":"stderr","time":"2026-01-02T03:04:05.000001Z"}\n');
+  assert.equal(
+    record(Buffer.from('a "b"\n'), 'stderr', '2026-01-02T03:04:05.000001Z'),
+    '{"log":"a \\"b\\"\\n","stream":"stderr","time":"2026-01-02T03:04:05.000001Z"}\n',
+  );
   assert.match(timestamp(), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
 });
 

@@ -186,7 +186,13 @@ export class Output {
     if (sink.kind === 'file') return this.#feedFile(sink);
     const { sink: slot } = this.#slots;
     while (this.#offsets.get(slot) < this.#length) {
-      const got = splice(this.#spool, this.#offsets.pointer(slot), sink.fd, null, this.#length - this.#offsets.get(slot));
+      const got = splice(
+        this.#spool,
+        this.#offsets.pointer(slot),
+        sink.fd,
+        null,
+        this.#length - this.#offsets.get(slot),
+      );
       if (got === 'EAGAIN') return this.#waitForRoom(sink);
       if (typeof got === 'string') return this.#waitForReader(sink);
       if (got === 0) break;
@@ -242,7 +248,8 @@ export class Output {
     let had = this.#length - window;
     if (this.#log !== undefined) had = Math.min(had, this.#log.covered[this.#number]);
     if (this.#sink !== undefined) {
-      if (this.#sinkWaits === 'reader' && this.#offsets.get(slot) < had) this.#offsets.set(slot, this.#length - backlog);
+      if (this.#sinkWaits === 'reader' && this.#offsets.get(slot) < had)
+        this.#offsets.set(slot, this.#length - backlog);
       had = Math.min(had, this.#offsets.get(slot));
     }
     if (had - this.#offsets.get(freed) < window) return;

@@ -29,7 +29,9 @@ export class ProcessPump {
         post({ type: 'sink-closed', key: plan.key, stream: output.stream });
         this.#onSinks?.();
       };
-      this.#outputs.push(new Output({ reactor: this.#watching(), plan: output, offsets: this.#offsets, log: this.#log, onSinkClosed }));
+      this.#outputs.push(
+        new Output({ reactor: this.#watching(), plan: output, offsets: this.#offsets, log: this.#log, onSinkClosed }),
+      );
     }
     this.#onInputClosed = () => post({ type: 'input-closed', key: plan.key });
     if (plan.terminal !== undefined) {

@@ -25,7 +25,10 @@ export class Pump {
   constructor(logger: Logger, onFailure: (error: unknown) => void) {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
-    this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: { inbox: port2 }, transferList: [port2] });
+    this.#worker = new Worker(new URL('./worker.ts', import.meta.url), {
+      workerData: { inbox: port2 },
+      transferList: [port2],
+    });
     this.#worker.on('error', onFailure);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ready = promise;

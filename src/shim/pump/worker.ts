@@ -15,15 +15,18 @@ const post = (message: FromPump): void => port.postMessage(message);
 const processes = new Map<string, ProcessPump>();
 let leaving = 0;
 
-const reactor = new Reactor((message) => post({ type: 'warning', message }), () => {
-  for (let message = receiveMessageOnPort(inbox); message !== undefined; message = receiveMessageOnPort(inbox)) {
-    try {
-      take(message.message as ToPump);
-    } catch (error) {
-      post({ type: 'warning', message: `pump: ${messageOf(error)}` });
+const reactor = new Reactor(
+  (message) => post({ type: 'warning', message }),
+  () => {
+    for (let message = receiveMessageOnPort(inbox); message !== undefined; message = receiveMessageOnPort(inbox)) {
+      try {
+        take(message.message as ToPump);
+      } catch (error) {
+        post({ type: 'warning', message: `pump: ${messageOf(error)}` });
+      }
     }
-  }
-});
+  },
+);
 
 function take(message: ToPump): void {
   switch (message.type) {
