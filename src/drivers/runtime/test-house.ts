@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -70,8 +70,21 @@ export async function makeHouse(name = 'io.containerd.runc.v2'): Promise<House> 
       // Nobody needs them any more, so keeper and shim leave by themselves.
       while (findProcess((command) => command.includes(state)) !== undefined) await sleep(50);
       await rm(directory, { recursive: true, force: true });
+      removeCgroupParents();
     },
   };
+}
+
+/** Runtimes remove a container's cgroup, but not the one above it, which only these tests use. */
+function removeCgroupParents(): void {
+  const name = `hako-suite-${process.pid}`;
+  for (const tree of ['', ...readdirSync('/sys/fs/cgroup')]) {
+    try {
+      rmdirSync(path.join('/sys/fs/cgroup', tree, name));
+    } catch {
+      // Not in this tree.
+    }
+  }
 }
 
 /** The first process whose arguments satisfy. */
