@@ -22,7 +22,7 @@ export interface Command<F extends Flags = Flags> extends HelpText {
 }
 
 /** Types a command by its own flags. */
-export const command = <const F extends Flags>(definition: Command<F>): Command => definition as Command;
+export const command = <const F extends Flags>(definition: Command<F>): Command => definition;
 
 /** Docker's words for a wrong number of arguments. */
 export function checkCount(name: string, [least, most]: readonly [number, number], count: number): void {

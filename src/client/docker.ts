@@ -126,7 +126,7 @@ export class DockerClient {
     tty: boolean,
   ): AsyncGenerator<StreamPart> {
     const reply = await this.#ask('GET', `${container(id)}/logs${print({ stdout: true, stderr: true, ...query })}`);
-    yield* outputParts(reply.body, tty);
+    yield* outputParts(bodyOf(reply), tty);
   }
 
   attach(
@@ -204,12 +204,12 @@ export class DockerClient {
     filters?: Filters;
   }): AsyncGenerator<Record<string, unknown>> {
     const reply = await this.#ask('GET', `/events${print({ ...query, filters: filters(query.filters) })}`);
-    yield* jsonLines(reply.body) as AsyncGenerator<Record<string, unknown>>;
+    yield* jsonLines(bodyOf(reply)) as AsyncGenerator<Record<string, unknown>>;
   }
 
   async *#progress(method: string, path: string, headers: Record<string, string>): AsyncGenerator<ProgressMessage> {
     const reply = await this.#ask(method, path, { headers });
-    for await (const line of jsonLines(reply.body) as AsyncGenerator<ProgressMessage>) {
+    for await (const line of jsonLines(bodyOf(reply)) as AsyncGenerator<ProgressMessage>) {
       if (line.errorDetail !== undefined)
         throw replyError(line.errorDetail.code ?? 500, line.errorDetail.message ?? line.error ?? '');
       yield line;
@@ -242,6 +242,15 @@ export class DockerClient {
   }
 }
 
+/** The body; the connection is closed with it, whether it was read to its end, broke, or was left. */
+async function* bodyOf(reply: Reply): AsyncGenerator<Uint8Array> {
+  try {
+    yield* reply.body;
+  } finally {
+    reply.socket.destroy();
+  }
+}
+
 const readJson = async <T>(reply: Reply): Promise<T> => {
   const text = await readText(reply);
   try {
@@ -253,8 +262,7 @@ const readJson = async <T>(reply: Reply): Promise<T> => {
 
 async function readText(reply: Reply): Promise<string> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of reply.body) chunks.push(chunk);
-  reply.socket.destroy();
+  for await (const chunk of bodyOf(reply)) chunks.push(chunk);
   return Buffer.concat(chunks).toString();
 }
 

@@ -11,10 +11,11 @@ export class ProgressView {
   readonly #rows = new Map<string, number>();
   #last = '';
 
-  /** `size` is that of the terminal, for tests; what `fd` is decides otherwise. */
-  constructor(fd: 1 | 2, size?: { columns: number; rows: number }) {
+  /** What `fd` is decides, unless it is said: the size of a terminal, or `lines`. */
+  constructor(fd: 1 | 2, size?: { columns: number; rows: number } | 'lines') {
     this.#fd = fd;
-    this.#size = size ?? (isatty(fd) ? (fd === 1 ? process.stdout : process.stderr) : undefined);
+    const found = isatty(fd) ? (fd === 1 ? process.stdout : process.stderr) : undefined;
+    this.#size = size === 'lines' ? undefined : (size ?? found);
   }
 
   show(message: ProgressMessage): void {
