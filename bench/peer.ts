@@ -25,7 +25,7 @@ export async function startPeer(dir: string, peer: string | undefined, undo: Asy
   writeFileSync(join(dir, 'config.toml'), configuration(dir, address));
   const [program, ...before] = [...place.prefix, place.containerd];
   const env = { ...process.env, PATH: `${place.path}${delimiter}${process.env['PATH'] ?? ''}`, SHARE: dir };
-  const child = spawn(program!, [...before, '--config', join(dir, 'config.toml')], {
+  const child = spawn(program, [...before, '--config', join(dir, 'config.toml')], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env,
   });

@@ -15,6 +15,7 @@ const row = (name, text) => out(`  ${name.padEnd(10)}${text}`);
 
 /** What is to be undone, last first; run once, however we leave. */
 const undo = [];
+/** @type {Promise<boolean> | undefined} */
 let leaving;
 const leave = () => (leaving ??= undoAll());
 

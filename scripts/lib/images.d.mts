@@ -50,5 +50,5 @@ export function pushImage(
   repository: string,
   tag: string,
   image: MadeImage | MadeIndex,
-  options?: { ca?: string | Buffer; auth?: string },
+  options?: { ca?: string | Uint8Array; auth?: string },
 ): Promise<void>;

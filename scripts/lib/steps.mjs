@@ -27,7 +27,7 @@ export function testFiles() {
   const all = ['src', 'scripts', 'bench', 'test']
     .flatMap((directory) => [...walk(join(house, directory))])
     .map((file) => relative(house, file));
-  const files = all.filter((file) => /\.test\.(ts|mjs)$/.test(file)).toSorted();
+  const files = all.filter((file) => /\.test\.(ts|mjs)$/.test(file)).toSorted((a, b) => a.localeCompare(b));
   const integration = files.filter((file) => /^test\/[^/]+$/.test(file));
   const root = files.filter((file) => !integration.includes(file) && /\.root\.test\.(ts|mjs)$/.test(file));
   const unit = files.filter((file) => !integration.includes(file) && !root.includes(file));

@@ -36,10 +36,12 @@ export class HakoError extends Error {
   }
 }
 
-export const notFound = (kind: string, id: string): HakoError => new HakoError('not-found', `${kind} "${id}": not found`);
+export const notFound = (kind: string, id: string): HakoError =>
+  new HakoError('not-found', `${kind} "${id}": not found`);
 export const alreadyExists = (kind: string, id: string): HakoError =>
   new HakoError('already-exists', `${kind} "${id}": already exists`);
-export const invalid = (message: string, cause?: unknown): HakoError => new HakoError('invalid-argument', message, cause);
+export const invalid = (message: string, cause?: unknown): HakoError =>
+  new HakoError('invalid-argument', message, cause);
 export const unimplemented = (what: string): HakoError => new HakoError('unimplemented', `${what} is not implemented`);
 
 /**

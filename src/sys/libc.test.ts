@@ -7,6 +7,7 @@ const rmdir = libc('int rmdir(const char *path)');
 test('check() names the call, the subject and errno', () => {
   assert.throws(
     () => check(rmdir('/no such directory'), 'rmdir', '/no such directory'),
-    (error) => error instanceof SysError && error.errno === 'ENOENT' && error.message === 'rmdir "/no such directory": ENOENT',
+    (error) =>
+      error instanceof SysError && error.errno === 'ENOENT' && error.message === 'rmdir "/no such directory": ENOENT',
   );
 });

@@ -9,7 +9,7 @@ const self = koffi.load(null);
  * `int mkfifo(const char *path, unsigned int mode)`. A call costs under a microsecond and blocks its thread.
  */
 export function libc(prototype: string): (...args: unknown[]) => number {
-  return self.func(prototype) as unknown as (...args: unknown[]) => number;
+  return self.func(prototype);
 }
 
 const names = new Map(Object.entries(os.constants.errno).map(([name, number]) => [number, name]));

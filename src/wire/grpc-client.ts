@@ -105,7 +105,7 @@ export class GrpcClient {
           return undefined;
         });
         if (bytes === undefined) break;
-        yield fromBinary(method.output, bytes) as Message;
+        yield fromBinary(method.output, bytes);
       }
       signal?.throwIfAborted();
       talk.check();

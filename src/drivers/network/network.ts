@@ -124,14 +124,14 @@ export class CniDriver implements NetworkDriver {
 
   /** Every plugin is asked, whatever the others say; while one has failed, the attachment is kept to be tried again. */
   async #delete(attachment: Attachment, signal: AbortSignal): Promise<void> {
-    let failure: unknown;
+    let failure: Error | undefined;
     const netns = existsSync(attachment.netns) ? attachment.netns : '';
     for (const config of attachment.plugins.toReversed()) {
       const given = attachment.result === undefined ? config : { ...config, prevResult: attachment.result };
       try {
         await this.#cni.run(given, { command: 'DEL', ...callOf(attachment), netns }, signal);
       } catch (error) {
-        failure ??= error;
+        failure ??= error instanceof Error ? error : new HakoError('unknown', String(error));
       }
     }
     if (failure !== undefined) throw failure;

@@ -9,10 +9,9 @@ import {
   readConfig,
   type ImageDefaults,
 } from './config.ts';
-import type { ContainerRequest } from './engine.ts';
 
 const merged = (request: object, image: ImageDefaults): ReturnType<typeof mergeImage> =>
-  mergeImage(readConfig({ Image: 'x', ...request } as ContainerRequest), image);
+  mergeImage(readConfig({ Image: 'x', ...request }), image);
 const image: ImageDefaults = {
   Entrypoint: ['/entry'],
   Cmd: ['default'],
@@ -57,9 +56,9 @@ test('labels, ports and volumes of both are there, the request winning', () => {
 });
 
 test('a field of the wrong type is named', () => {
-  assert.throws(() => readConfig({ Image: 'x', Env: [1] } as unknown as ContainerRequest), /field "Env"/);
-  assert.throws(() => readConfig({ Image: 'x', Tty: 'yes' } as unknown as ContainerRequest), /field "Tty"/);
-  assert.deepEqual(readConfig({ Image: 'x', Cmd: 'lone' } as ContainerRequest).Cmd, ['lone']);
+  assert.throws(() => readConfig({ Image: 'x', Env: [1] }), /field "Env"/);
+  assert.throws(() => readConfig({ Image: 'x', Tty: 'yes' }), /field "Tty"/);
+  assert.deepEqual(readConfig({ Image: 'x', Cmd: 'lone' }).Cmd, ['lone']);
 });
 
 test('network modes are told apart', () => {

@@ -63,7 +63,7 @@ function tell(
 ): Told | undefined {
   if (event.payload.kind !== 'plain') return undefined;
   const { fields } = event.payload;
-  const text = (key: string): string => (typeof fields[key] === 'string' ? (fields[key] as string) : '');
+  const text = (key: string): string => (typeof fields[key] === 'string' ? fields[key] : '');
   const imageAction = imageActions[event.topic];
   if (imageAction !== undefined) {
     const name = familiarOr(text('name'));
@@ -78,7 +78,7 @@ function tell(
   if (action !== 'die') return { type: 'container', action, id, attributes };
   // An exec's end comes under the same topic, told by its id.
   const execId = text('id');
-  const exitCode = String(fields['exitStatus'] ?? 0);
+  const exitCode = String(Number(fields['exitStatus'] ?? 0));
   if (execId !== '' && execId !== id)
     return { type: 'container', action: 'exec_die', id, attributes: { ...attributes, execID: execId, exitCode } };
   return { type: 'container', action, id, attributes: { ...attributes, exitCode } };

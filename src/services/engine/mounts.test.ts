@@ -17,7 +17,7 @@ test('a bind makes its directory, a mount of type bind does not', () => {
     Propagation: 'rprivate',
   });
   assert.equal(bind?.createSource, true);
-  assert.deepEqual(ociMount(bind as MountPlan).options, ['rbind', 'rprivate', 'ro']);
+  assert.deepEqual(ociMount(bind).options, ['rbind', 'rprivate', 'ro']);
   const [mount] = plan({ Mounts: [{ Type: 'bind', Source: '/host', Target: '/inside' }] });
   assert.equal(mount?.createSource, false);
 });
