@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { elsewhere, openHarbour, openRegistry, type Harbour } from './support/daemon.ts';
 import { eventually, output, refusal, rows } from './support/expect.ts';
 import type { GuestOptions, Outcome } from './support/guests.ts';
@@ -85,6 +86,15 @@ describe('ctr', { skip: noContainers('ctr') }, () => {
     const script = 'head -c 1048576 /dev/zero | tr "\\0" x';
     output(await harbour.guests.ctr(['run', '--rm', image, 'big', 'sh', '-c', script], { outputFile }));
     assert.equal(readFileSync(outputFile, 'utf8'), 'x'.repeat(1_048_576));
+  });
+
+  test('a slow reader gets all output, though ctr reads no further once it has heard of the exit', async () => {
+    const script = 'head -c 4194304 /dev/zero | tr "\\0" x';
+    const running = harbour.guests.start('ctr', ['run', '--rm', image, 'slow', 'sh', '-c', script]);
+    running.child.stdout!.pause();
+    await setTimeout(1000);
+    running.child.stdout!.resume();
+    assert.equal(output(await running.outcome).length, 4_194_304);
   });
 
   test('run sets environment, directory, mounts and a read-only root', async (t) => {

@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { messageOf } from '#base/errors.ts';
 import { EPOLLIN, EPOLLOUT } from '#sys/epoll.ts';
-import { closeFd, punch } from '#sys/fd.ts';
+import { closeFd, pendingBytes, punch } from '#sys/fd.ts';
 import { splice, type OffsetFile } from '#sys/splice.ts';
 import { pieceEnd, record, timestamp, type JsonLog } from './json-log.ts';
 import type { OutputPlan, Sink } from './messages.ts';
@@ -11,8 +11,13 @@ import type { Reactor } from './reactor.ts';
 const window = 1024 * 1024;
 /** What a client that comes back gets of what it missed. */
 const backlog = 64 * 1024;
-/** A client that reads, but lags by more than this, slows the container down: memory is not endless. */
-const farthestLag = 64 * 1024 * 1024;
+/**
+ * A client that reads, but lags by more than this, slows the container down. Little, since `ctr` 1.6 reads no further
+ * once it has heard of the exit: what a container could write ahead of it would be lost.
+ */
+const farthestLag = 1024 * 1024;
+/** How often it is looked whether a client has taken the last bytes out of its FIFO, in ms: there is no event for it. */
+const emptyingInterval = 5;
 
 const chunk = 1024 * 1024;
 const scratch = Buffer.allocUnsafe(256 * 1024);
@@ -30,7 +35,7 @@ export class Output {
   readonly #slots: { readonly length: number; readonly sink: number; readonly freed: number };
   #source: number | undefined;
   #sink: Sink | undefined;
-  #sinkWaits: 'no' | 'writable' | 'reader' = 'no';
+  #sinkWaits: 'no' | 'writable' | 'reader' | 'emptying' = 'no';
   #wasConnected = false;
   #pending: Buffer = Buffer.alloc(0);
   #scanned: number;
@@ -71,6 +76,18 @@ export class Output {
   /** True while a client is still owed bytes. */
   get owes(): boolean {
     return this.#sink !== undefined;
+  }
+
+  /** How much there is for clients. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** How much the client has read; Infinity when nobody reads, so that nobody is to be waited for. */
+  get read(): number {
+    const sink = this.#sink;
+    if (sink === undefined || this.#sinkWaits === 'reader') return Infinity;
+    return this.#offsets.get(this.#slots.sink) - (sink.kind === 'fifo' ? pendingBytes(sink.fd) : 0);
   }
 
   get #length(): number {
@@ -198,7 +215,21 @@ export class Output {
       if (got === 0) break;
       this.#wasConnected = true;
     }
-    if (this.#source === undefined) this.closeSink();
+    if (this.#source === undefined) this.#endSink(sink);
+  }
+
+  /** The client has been given everything: lets go of its FIFO once it is empty, or nobody reads it any more. */
+  #endSink(sink: Sink): void {
+    if (pendingBytes(sink.fd) === 0) return this.closeSink();
+    this.#sinkWaits = 'emptying';
+    // Asked for nothing, epoll still tells of EPOLLERR: the last reader has left.
+    this.#reactor.add(sink.fd, 0, () => this.closeSink());
+    const look = (): void => {
+      if (this.#sink !== sink) return;
+      if (pendingBytes(sink.fd) === 0) this.closeSink();
+      else this.#reactor.later(emptyingInterval, look);
+    };
+    this.#reactor.later(emptyingInterval, look);
   }
 
   #feedFile(sink: Sink): void {
@@ -250,7 +281,8 @@ export class Output {
     if (this.#sink !== undefined) {
       if (this.#sinkWaits === 'reader' && this.#offsets.get(slot) < had)
         this.#offsets.set(slot, this.#length - backlog);
-      had = Math.min(had, this.#offsets.get(slot));
+      // What lies in the FIFO is still the spool's own pages (splice), so a FIFO's worth behind the client stays, too.
+      had = Math.min(had, this.#offsets.get(slot) - window);
     }
     if (had - this.#offsets.get(freed) < window) return;
     if (punch(this.#spool, had)) this.#offsets.set(freed, had);
@@ -260,7 +292,7 @@ export class Output {
     const sink = this.#sink;
     if (sink === undefined) return;
     this.#sink = undefined;
-    if (this.#sinkWaits === 'writable') this.#reactor.remove(sink.fd);
+    if (this.#sinkWaits === 'writable' || this.#sinkWaits === 'emptying') this.#reactor.remove(sink.fd);
     if (this.#sinkWaits === 'reader') this.#reactor.forgetOpen(sink.fd);
     closeFd(sink.fd);
     this.#onSinkClosed();

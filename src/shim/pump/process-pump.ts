@@ -7,6 +7,11 @@ import type { FromPump, InputPlan, ProcessPlan } from './messages.ts';
 import { Output } from './output.ts';
 import type { Reactor } from './reactor.ts';
 
+/** A client that reads nothing for so many milliseconds is waited for no longer. */
+const patience = 2000;
+/** How often it is looked how far clients have read, in ms. */
+const readingInterval = 5;
+
 /** Moves everything that one process reads and writes. */
 export class ProcessPump {
   readonly #reactor: Reactor;
@@ -19,6 +24,7 @@ export class ProcessPump {
   /** Who waits for the outputs to end. */
   readonly #drains = new Set<() => void>();
   #onSinks: (() => void) | undefined;
+  #closed = false;
 
   constructor(reactor: Reactor, plan: ProcessPlan, post: (message: FromPump) => void) {
     this.#reactor = reactor;
@@ -84,20 +90,41 @@ export class ProcessPump {
     for (const done of drains) done();
   }
 
-  /** Calls `done` when all output is in the spool and the log, or after `grace` ms when somebody keeps the pipe open. */
+  /**
+   * Calls `done` when all output is in the spool and the log, or after `grace` ms when somebody keeps the pipe open, and
+   * clients who read have read it: `ctr` 1.6 does not read on once it has heard of the exit.
+   */
   drain(grace: number, done: () => void): void {
     for (const output of this.#outputs) output.pump();
     const cancel = this.#reactor.later(grace, () => {
       if (!this.#drains.delete(settled)) return;
       for (const output of this.#outputs) output.pump();
-      done();
+      this.#awaitReaders(done);
     });
     const settled = (): void => {
       cancel();
-      done();
+      this.#awaitReaders(done);
     };
     this.#drains.add(settled);
     this.#settle();
+  }
+
+  /** Calls `done` when clients have read what is there now, or have stopped reading. */
+  #awaitReaders(done: () => void): void {
+    if (this.#closed) return done();
+    const goals = this.#outputs.map((output) => output.length);
+    const progress = (): string => this.#outputs.map((output) => output.read).join(' ');
+    let before = progress();
+    let since = performance.now();
+    const look = (): void => {
+      if (this.#closed || this.#outputs.every((output, i) => output.read >= goals[i]!)) return done();
+      const now = progress();
+      if (now !== before) since = performance.now();
+      else if (performance.now() - since > patience) return done();
+      before = now;
+      this.#reactor.later(readingInterval, look);
+    };
+    look();
   }
 
   openInput(plan: InputPlan): void {
@@ -131,6 +158,7 @@ export class ProcessPump {
   }
 
   close(): void {
+    this.#closed = true;
     this.#onSinks = undefined;
     this.#input?.close();
     this.#endTerminal();
