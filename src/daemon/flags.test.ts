@@ -36,6 +36,7 @@ test('what is typed wrongly is named, with what was meant', () => {
     [['config', 'dmup'], /^unknown command "config dmup"/],
     [['--log-level', 'loud'], /^--log-level "loud": must be one of trace, /],
     [['--root', ''], /^option --root is empty/],
+    [['--docker-address', 'tcp://0.0.0.0:2375'], /^option --docker-address is "tcp:.*unix sockets alone/],
     [['--root'], /--root/],
   ];
   for (const [args, message] of wrong) {

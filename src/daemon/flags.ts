@@ -47,6 +47,12 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   for (const name of ['config', 'root', 'state', 'address', 'docker-address'] as const) {
     if (values[name] === '') throw new HakoError('invalid-argument', `option --${name} is empty: give a path`);
   }
+  for (const name of ['address', 'docker-address'] as const) {
+    const [, scheme] = /^([a-z+]+):\/\//.exec(values[name] ?? '') ?? [];
+    if (scheme === undefined) continue;
+    const hint = 'hakod listens on unix sockets alone: give the path of one';
+    throw new HakoError('invalid-argument', `option --${name} is "${values[name] ?? ''}": ${hint}`);
+  }
   const overrides: Overrides = {
     ...(values.root !== undefined && { root: values.root }),
     ...(values.state !== undefined && { state: values.state }),

@@ -1,5 +1,5 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { HakoError } from '#base/errors.ts';
 import { tryFlock } from '#sys/flock.ts';
 
@@ -9,6 +9,10 @@ import { tryFlock } from '#sys/flock.ts';
  * failed-precondition naming the process that holds one. The kernel frees the locks however the process ends.
  */
 export function lockDirectories(config: { readonly root: string; readonly state: string }): Disposable {
+  if (resolve(config.root) === resolve(config.state)) {
+    const hint = 'give --root and --state directories of their own';
+    throw new HakoError('failed-precondition', `root and state are one directory, "${config.root}": ${hint}`);
+  }
   const stack = new DisposableStack();
   try {
     for (const [what, directory] of [
@@ -39,11 +43,33 @@ function lockDirectory(what: string, directory: string): Disposable {
   return lock;
 }
 
+const reasons: Readonly<Record<string, string>> = {
+  EEXIST: 'a file is in its place, or in its path',
+  EACCES: 'permission denied',
+  EROFS: 'its file system is read-only',
+  ENOSPC: 'no space is left',
+  ENOENT: 'its file system takes none',
+};
+
 function makeDirectory(what: string, directory: string): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o711 });
+    makeWithParents(directory);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
-    throw new HakoError('failed-precondition', `${what} directory "${directory}": cannot be made (${code})`, error);
+    const why = `cannot be made (${code}): ${reasons[code] ?? ''}`.replace(/: $/, '');
+    throw new HakoError('failed-precondition', `${what} directory "${directory}": ${why}`, error);
+  }
+}
+
+/** mkdir(2) from the top down. Node's own `recursive` goes round for ever below /proc, which answers ENOENT to all. */
+function makeWithParents(directory: string): void {
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  const parent = dirname(directory);
+  if (parent !== directory) makeWithParents(parent);
+  try {
+    mkdirSync(directory, { mode: 0o711 });
+  } catch (error) {
+    // Somebody was faster.
+    if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) throw error;
   }
 }
