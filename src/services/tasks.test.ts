@@ -165,6 +165,22 @@ test('force kills what runs, frozen or not, and who waits for a deleted process 
   assert.deepEqual(bridge.ledger.processes.all(), []);
 });
 
+test('only what runs can be paused, and only what is paused resumed', async () => {
+  await using bridge = await openBridge();
+  const { tasks } = bridge;
+  await running(bridge);
+  await assert.rejects(tasks.resume(call, 'web'), {
+    code: 'failed-precondition',
+    message: /cannot be resumed.*running/,
+  });
+  await tasks.pause(call, 'web');
+  await assert.rejects(tasks.pause(call, 'web'), { code: 'failed-precondition', message: /cannot be paused.*paused/ });
+  await tasks.resume(call, 'web');
+  bridge.runtime.end('default', 'web', 0);
+  await tasks.wait(call, 'web', '');
+  await assert.rejects(tasks.pause(call, 'web'), { code: 'failed-precondition', message: /cannot be paused.*stopped/ });
+});
+
 test('a caller who leaves stops waiting, and the exit is recorded all the same', async () => {
   await using bridge = await openBridge();
   await running(bridge);

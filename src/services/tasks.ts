@@ -249,14 +249,14 @@ export class Tasks {
   }
 
   async pause(call: Call, id: string): Promise<void> {
-    this.#row(call, id, '');
+    await this.#expect(call, id, 'running', 'paused');
     await this.#parts.runtime.pause(refOf(call, id, ''), call.signal);
     this.#noteStatus(call, id, 'paused');
     this.#publish(call, '/tasks/paused', 'TaskPaused', { containerId: id });
   }
 
   async resume(call: Call, id: string): Promise<void> {
-    this.#row(call, id, '');
+    await this.#expect(call, id, 'paused', 'resumed');
     await this.#parts.runtime.resume(refOf(call, id, ''), call.signal);
     this.#noteStatus(call, id, 'running');
     this.#publish(call, '/tasks/resumed', 'TaskResumed', { containerId: id });
@@ -401,6 +401,13 @@ export class Tasks {
       throw new HakoError('not-found', `process does not exist ${execId}: not found`);
     }
     return row;
+  }
+
+  /** failed-precondition when the task is in another state; runtimes have less clear words for it. */
+  async #expect(call: Call, id: string, wanted: 'running' | 'paused', done: string): Promise<void> {
+    const { status } = await this.#process(this.#row(call, id, ''), call.signal);
+    if (status === wanted || status === 'unknown') return;
+    throw new HakoError('failed-precondition', `task "${id}" cannot be ${done}: it is ${status}`);
   }
 
   #noteError(ref: ProcessRef, error: string): void {
