@@ -1,4 +1,5 @@
-import { statSync } from 'node:fs';
+import { mkdirSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { HakoError, invalid, unimplemented } from '#base/errors.ts';
 import { closeFd, O_APPEND, O_CREAT, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY, openFd } from '#sys/fd.ts';
 import type { Sink } from './pump/messages.ts';
@@ -31,7 +32,7 @@ function kindOf(path: string): 'fifo' | 'file' {
 export function openSink(place: Place): Sink | undefined {
   if (place.kind === 'none') return undefined;
   const { kind, path } = place;
-  if (kind === 'file') return { kind, path, fd: openFd(path, O_WRONLY | O_APPEND | O_CREAT, 0o640) };
+  if (kind === 'file') return { kind, path, fd: openOutputFile(path) };
   // Opening for writing alone fails while nobody reads, so for a moment we are the reader.
   const rendezvous = openFd(path, O_RDWR | O_NONBLOCK);
   try {
@@ -44,7 +45,13 @@ export function openSink(place: Place): Sink | undefined {
 /** Opens a client's stream as a process's own. Both ways, so that no reader's leaving sends it SIGPIPE. */
 export function openDirect(place: Place): number | 'ignore' {
   if (place.kind === 'none') return 'ignore';
-  return place.kind === 'fifo' ? openFd(place.path, O_RDWR) : openFd(place.path, O_WRONLY | O_APPEND | O_CREAT, 0o640);
+  return place.kind === 'fifo' ? openFd(place.path, O_RDWR) : openOutputFile(place.path);
+}
+
+/** With the directories above it, as containerd's shim makes them. */
+function openOutputFile(file: string): number {
+  mkdirSync(dirname(file), { recursive: true });
+  return openFd(file, O_WRONLY | O_APPEND | O_CREAT, 0o640);
 }
 
 /** Opens the FIFO that a client writes input to. Both ways: a client that is missing, or leaves, is no end. */

@@ -61,8 +61,8 @@ describe('what a container inherits, and where its output may go', () => {
     assert.match(box.spooled('stdout'), /^-?\d+\n$/);
   });
 
-  test('file:// appends to a file', async () => {
-    const file = path.join(house.directory, 'appended');
+  test('file:// appends to a file, and makes the directories above it', async () => {
+    const file = path.join(house.directory, 'logs/of/one/appended');
     assert.equal(await runWith('file1', 'echo one', { stdout: `file://${file}` }), 0);
     assert.equal(await runWith('file2', 'echo two', { stdout: `file://${file}` }), 0);
     assert.equal(readFileSync(file, 'utf8'), 'one\ntwo\n');
