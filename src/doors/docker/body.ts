@@ -42,6 +42,8 @@ async function readText(request: IncomingMessage, signal: AbortSignal): Promise<
     return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
   } catch (error) {
     if (error instanceof TypeError) throw invalid("the request's body is not UTF-8", error);
+    if ((error as NodeJS.ErrnoException).code === 'ECONNRESET')
+      throw new HakoError('cancelled', 'the client left in the middle of its body', error);
     throw error;
   } finally {
     until.removeEventListener('abort', onAbort);

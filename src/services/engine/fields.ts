@@ -14,11 +14,13 @@ export function textOf(source: Json, key: string): string {
   return value;
 }
 
-/** `fallback` when absent. */
+/** `fallback` when absent. All numbers of the Engine API's requests are int64 at most, and so are the runtime's. */
 export function numberOf(source: Json, key: string, fallback = 0): number {
   const value = source[key];
   if (absent(value)) return fallback;
-  if (typeof value !== 'number' || !Number.isFinite(value)) throw wrong(key, 'a number');
+  if (typeof value !== 'number' || !Number.isInteger(value) || Math.abs(value) >= 2 ** 63) {
+    throw wrong(key, 'a whole number of at most 64 bits');
+  }
   return value;
 }
 

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { invalid } from '#base/errors.ts';
 import type { PortMapping } from '#core/network.ts';
 import type { ContainerConfig } from './config.ts';
@@ -26,7 +27,9 @@ export function wantedPorts(hostConfig: Json, config: Pick<ContainerConfig, 'Exp
       const hostPort = text === '' ? 0 : Number(/^\d{1,5}$/.exec(text)?.[0] ?? Number.NaN);
       if (Number.isNaN(hostPort) || hostPort > 65_535)
         throw invalid(`invalid host port "${text}" for container port ${key}: use one number`);
-      ports.push({ hostIp: textOf(binding, 'HostIp'), hostPort, containerPort: port, protocol });
+      const hostIp = textOf(binding, 'HostIp');
+      if (hostIp !== '' && isIP(hostIp) === 0) throw invalid(`invalid host IP "${hostIp}" for container port ${key}`);
+      ports.push({ hostIp, hostPort, containerPort: port, protocol });
     }
     if (objectsOf(bindings, key).length === 0) ports.push({ hostIp: '', hostPort: 0, containerPort: port, protocol });
   }

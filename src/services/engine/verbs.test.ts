@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HakoError } from '#base/errors.ts';
 import { checkName, generateName } from './names.ts';
+import { numberOf } from './fields.ts';
 import { wantedPorts } from './ports.ts';
 import { parseSignal } from './signals.ts';
 import { startError } from './start.ts';
@@ -63,6 +64,17 @@ test('ports come from bindings, and with -P from what is exposed', () => {
     code: 'invalid-argument',
   });
   assert.throws(() => wantedPorts({ PortBindings: { '99999/tcp': [] } }, config), { code: 'invalid-argument' });
+  assert.throws(() => wantedPorts({ PortBindings: { '80/tcp': [{ HostIp: '300.1.1.1' }] } }, config), {
+    message: 'invalid host IP "300.1.1.1" for container port 80/tcp',
+  });
+});
+
+test('a number that no runtime can take is refused before anything is made', () => {
+  assert.equal(numberOf({ Memory: 64 * 1024 * 1024 }, 'Memory'), 67_108_864);
+  assert.equal(numberOf({ Memory: null }, 'Memory'), 0);
+  for (const Memory of [1e30, 1.5, '1']) {
+    assert.throws(() => numberOf({ Memory }, 'Memory'), /field "Memory": must be a whole number/);
+  }
 });
 
 test('merging gives what comes first and waits for nobody', async () => {
