@@ -21,7 +21,7 @@ const pageSize = 4096;
  */
 export class OffsetFile {
   readonly #address: bigint;
-  readonly #values: BigInt64Array;
+  #values: BigInt64Array;
 
   constructor(path: string) {
     const fd = openFd(path, O_RDWR | O_CREAT);
@@ -50,8 +50,9 @@ export class OffsetFile {
     return this.#address + BigInt(slot * 8);
   }
 
-  /** Nothing may use it, or its pointers, afterwards. */
+  /** Nothing may use it, or its pointers, afterwards. Numbers read as 0 then: touching what is unmapped would be the end. */
   close(): void {
+    this.#values = new BigInt64Array(this.#values.length);
     munmapCall(this.#address, pageSize);
   }
 }

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Box, namespace, never, noStdio, Reader, specOf } from '#core/suites/runtime-box.ts';
 import type { Stdio } from '#core/runtime.ts';
 import { makeHouse, type House } from './test-house.ts';
@@ -27,6 +29,12 @@ describe('what a container inherits, and where its output may go', () => {
     const { status } = await house.runtime.wait(ref, never);
     await house.runtime.remove(ref, never);
     return status;
+  }
+
+  /** Resolves when the container has written more than a client may lag. */
+  async function fillsSpool(id: string): Promise<void> {
+    const { stdout } = house.runtime.spool(namespace, id);
+    while ((statSync(stdout, { throwIfNoEntry: false })?.size ?? 0) < 1024 * 1024) await sleep(10);
   }
 
   test('the soft limit of open files is not the one that Node raised, and nothing of ours leaks in', async () => {
@@ -80,6 +88,25 @@ describe('what a container inherits, and where its output may go', () => {
   test('an OCI runtime that is not installed is named', async () => {
     const create = Box.create(house, ['true'], { runtime: { name: 'io.containerd.nosuchruntime.v2' } });
     await assert.rejects(create, { code: 'failed-precondition', message: /"nosuchruntime": not found/ });
+  });
+
+  test('a client that has stopped reading holds up no removal, and the shim outlives its leaving', async () => {
+    const stdout = path.join(house.directory, 'stalled');
+    execFileSync('mkfifo', [stdout]);
+    const client = openSync(stdout, constants.O_RDONLY | constants.O_NONBLOCK);
+    const before = house.pidOf('serve');
+    try {
+      // More than a client may lag: the container waits for it, until it is killed.
+      const ended = runWith('stalled', 'seq 1 1000000', { stdout });
+      const ref = { namespace, id: 'stalled', execId: '' };
+      await fillsSpool('stalled');
+      await house.runtime.kill(ref, { signal: 9, all: false }, never);
+      assert.equal(await ended, 137);
+    } finally {
+      closeSync(client);
+    }
+    assert.equal(await runWith('next', 'exit 3', {}), 3);
+    assert.equal(house.pidOf('serve'), before);
   });
 
   test('a client may come late, go, and come again', async () => {

@@ -255,6 +255,8 @@ export class Output {
       this.#reactor.remove(sink.fd);
       this.#sinkWaits = 'no';
       this.#feed();
+      // Its client had gone, and nobody else was owed anything: all is closed, the offsets too.
+      if (this.#closed) return;
       if (!this.#lags()) this.#resume();
       this.#giveBack();
     });
@@ -275,6 +277,7 @@ export class Output {
 
   /** Gives disk back that everyone has had, but for the last of it. */
   #giveBack(): void {
+    if (this.#closed) return;
     const { sink: slot, freed } = this.#slots;
     let had = this.#length - window;
     if (this.#log !== undefined) had = Math.min(had, this.#log.covered[this.#number]);
