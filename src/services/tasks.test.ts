@@ -90,6 +90,28 @@ test('a task that could not be made leaves no row, and what its hooks took is gi
   await bridge.tasks.create(call, { id: 'web', rootfs: [], stdio });
 });
 
+test('a task that the ledger could not take in blocks neither the next one nor its removal', async (t) => {
+  await using bridge = await openBridge();
+  const { tasks, runtime, ledger } = bridge;
+  await container(bridge, 'web');
+  const full = (): never => {
+    throw new HakoError('resource-exhausted', 'no space left');
+  };
+  for (const next of ['create', 'delete'] as const) {
+    const broken = t.mock.method(ledger.processes, 'setStatus', full);
+    await assert.rejects(tasks.create(call, { id: 'web', rootfs: [], stdio }), /no space left/);
+    broken.mock.restore();
+    assert.equal(ledger.processes.find('default', 'web', '')?.status, 'creating');
+    if (next === 'create') await tasks.create(call, { id: 'web', rootfs: [], stdio });
+    await tasks
+      .delete(call, 'web', '', { force: true })
+      .catch((error: HakoError) => assert.equal(error.code, 'not-found'));
+    assert.deepEqual([...runtime.processes.keys()], []);
+    assert.equal(ledger.processes.find('default', 'web', ''), undefined);
+  }
+  await bridge.containers.delete(call, 'web');
+});
+
 test('of two who make the same task at once exactly one wins', async () => {
   await using bridge = await openBridge();
   await container(bridge, 'web');

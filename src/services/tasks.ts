@@ -111,6 +111,7 @@ export class Tasks {
     const ref = refOf(call, task.id, '');
     using _lock = await this.#lock(ref, call.signal);
     const container = this.#parts.containers.get(call, task.id);
+    await this.#clearDebris(ref, call.signal);
     if (ledger.processes.find(call.namespace, task.id, '') !== undefined) {
       throw new HakoError('already-exists', `task ${task.id}: already exists`);
     }
@@ -171,6 +172,7 @@ export class Tasks {
     const { ledger } = this.#parts;
     const ref = refOf(call, id, execId);
     using _lock = await this.#lock(ref, call.signal);
+    if (execId === '') await this.#clearDebris(ref, call.signal);
     await this.#end(ref, this.#row(call, id, execId), options.force === true, call.signal);
     const removed = await this.#removeProcess(ref, call.signal);
     const exit = ledger.processes.find(ref.namespace, id, execId)?.exit ?? removed;
@@ -188,6 +190,18 @@ export class Tasks {
       this.#publish(call, '/tasks/delete', 'TaskDelete', fields);
     }
     return exit;
+  }
+
+  /**
+   * Takes back a task that is half made although nobody makes it, since its maker held the lock that we hold: the ledger
+   * could not be written then, on a full disk for one.
+   */
+  async #clearDebris(ref: ProcessRef, signal: AbortSignal): Promise<void> {
+    const { ledger, runtime } = this.#parts;
+    if (ledger.processes.find(ref.namespace, ref.id, '')?.status !== 'creating') return;
+    await runtime.discard(ref.namespace, ref.id, signal);
+    await this.#hooks.released(ref);
+    ledger.processes.deleteTask(ref.namespace, ref.id);
   }
 
   async exec(call: Call, id: string, execId: string, spec: Uint8Array, stdio: Stdio): Promise<void> {

@@ -91,13 +91,22 @@ async function failed(
   const refusal = startError(error);
   const own = ownCall(house, namespace);
   const before = standingOf(house, own, container.id);
-  house.ledger.runs.put(namespace, container.id, {
-    ...before,
-    status: before.startedAt === undefined ? 'created' : 'exited',
-    pid: 0,
-    exitCode: refusal.exitCode,
-    error: refusal.error.message,
-  });
+  try {
+    house.ledger.runs.put(namespace, container.id, {
+      ...before,
+      status: before.startedAt === undefined ? 'created' : 'exited',
+      pid: 0,
+      exitCode: refusal.exitCode,
+      error: refusal.error.message,
+    });
+  } catch (reason) {
+    // On a full disk whoever waits must hear all the same, and of what came first.
+    house.logger.log('warn', 'why a container did not start was not written down', {
+      namespace,
+      id: container.id,
+      error: messageOf(reason),
+    });
+  }
   await house.lives.tell(keyOf(namespace, container.id), {
     kind: 'failed',
     error: refusal.error.message,
