@@ -4,6 +4,9 @@ import { splice } from '#sys/splice.ts';
 import type { InputPlan } from './messages.ts';
 import type { Reactor } from './reactor.ts';
 
+/** What is moved before other streams have their turn. */
+const turn = 64 * 1024;
+
 /** Moves what a client writes into a process's standard input. A client that leaves is no end: only `finish` is. */
 export class Input {
   readonly #reactor: Reactor;
@@ -30,15 +33,17 @@ export class Input {
   }
 
   #move(): void {
-    while (!this.#closed) {
+    let left = turn;
+    while (!this.#closed && left > 0) {
       if (pendingBytes(this.#from) === 0) {
         if (this.#finishing !== undefined) return this.close();
         return this.#watch(this.#from, EPOLLIN);
       }
-      const got = splice(this.#from, null, this.#to, null, 64 * 1024);
+      const got = splice(this.#from, null, this.#to, null, left);
       if (got === 'EAGAIN') return this.#watch(this.#to, EPOLLOUT);
       // The process reads no more: close our side, so that the client learns of it.
       if (typeof got === 'string') return this.close();
+      left -= got;
     }
   }
 

@@ -19,7 +19,10 @@ const farthestLag = 1024 * 1024;
 /** How often it is looked whether a client has taken the last bytes out of its FIFO, in ms: there is no event for it. */
 const emptyingInterval = 5;
 
-const chunk = 1024 * 1024;
+/** The most that a pipe holds by default (fs.pipe-max-size), for taking all that is there. */
+const fullPipe = 1024 * 1024;
+/** What is moved before other streams have their turn: one that is written to without end must not hold up the rest. */
+const turn = 64 * 1024;
 const scratch = Buffer.allocUnsafe(256 * 1024);
 
 /** Moves one stream of a process: FIFO to spool, spool to log and to the client's FIFO. */
@@ -96,13 +99,14 @@ export class Output {
 
   /** Takes what is there. Never blocks. */
   pump(): void {
-    if (this.#source !== undefined) this.#onSource(0);
+    if (this.#source !== undefined) this.#onSource(0, fullPipe);
   }
 
-  #onSource(events: number): void {
+  /** Moves up to `most` bytes; while there are more, the reactor calls again. */
+  #onSource(events: number, most = turn): void {
     if (this.#source === undefined) return;
-    for (;;) {
-      const got = splice(this.#source, null, this.#spool, this.#offsets.pointer(this.#slots.length), chunk);
+    for (let left = most; left > 0;) {
+      const got = splice(this.#source, null, this.#spool, this.#offsets.pointer(this.#slots.length), left);
       if (got === 'EAGAIN') break;
       if (got === 0) {
         // Nothing and no writer: the end, if the kernel says that there was one (EPOLLHUP).
@@ -114,6 +118,7 @@ export class Output {
         this.#pause(1000);
         break;
       }
+      left -= got;
       this.#consume();
       if (this.#lags()) {
         this.#pause(0);
