@@ -42,6 +42,10 @@ export class Output {
   #wasConnected = false;
   #pending: Buffer = Buffer.alloc(0);
   #scanned: number;
+  /** The source has ended: a last line without a newline is a record too. */
+  #logWhole = false;
+  /** The log could not be written, and is tried again in a while. */
+  #logWaits = false;
   #paused = false;
   #closed = false;
 
@@ -165,7 +169,8 @@ export class Output {
 
   /** Formats whole lines from the spool; with `all` also the last one without a newline. */
   #format(all: boolean): void {
-    if (this.#log === undefined || this.#closed) return;
+    this.#logWhole ||= all;
+    if (this.#log === undefined || this.#closed || this.#logWaits) return;
     const length = this.#length;
     try {
       while (this.#scanned < length) {
@@ -174,15 +179,21 @@ export class Output {
         const bytes = Buffer.concat([this.#pending, scratch.subarray(0, got)]);
         this.#append(bytes, this.#scanned + got);
       }
-      if (all && this.#pending.length > 0) {
+      if (this.#logWhole && this.#pending.length > 0) {
         this.#log.append(record(this.#pending, this.#plan.stream, timestamp()), this.#number, this.#scanned);
         this.#pending = Buffer.alloc(0);
       }
     } catch (error) {
+      // Not with every piece of output: a full disk must not be filled with complaints.
       this.#reactor.warn(`log of "${this.#plan.spool}" cannot be written, trying again: ${messageOf(error)}`);
       this.#pending = Buffer.alloc(0);
       this.#scanned = this.#log.covered[this.#number];
-      this.#reactor.later(1000, () => this.#format(all));
+      this.#logWaits = true;
+      this.#reactor.later(1000, () => {
+        this.#logWaits = false;
+        this.#format(false);
+        this.#giveBack();
+      });
     }
   }
 
