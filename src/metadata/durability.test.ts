@@ -17,14 +17,14 @@ test('a sync under way is not shared, since it may have begun before the commit;
   const durability = new Durability(path);
   t.after(() => durability.close());
   const order: string[] = [];
-  const first = durability.sync();
-  const second = durability.sync();
-  const third = durability.sync();
+  const first = durability.sync(0);
+  const second = durability.sync(0);
+  const third = durability.sync(0);
   assert.notEqual(first, second);
   assert.equal(second, third);
   await Promise.all([first.then(() => order.push('first')), second.then(() => order.push('second'))]);
   assert.deepEqual(order, ['first', 'second']);
-  await durability.sync();
+  await durability.sync(0);
 });
 
 test('a log that cannot be synced is an error to everybody who waits, and the next sync may succeed', async (t) => {
@@ -33,7 +33,7 @@ test('a log that cannot be synced is an error to everybody who waits, and the ne
   const path = join(directory, 'ledger.db');
   const durability = new Durability(path);
   t.after(() => durability.close());
-  const results = await Promise.allSettled([durability.sync(), durability.sync()]);
+  const results = await Promise.allSettled([durability.sync(0), durability.sync(0)]);
   assert.deepEqual(
     results.map(({ status }) => status),
     ['rejected', 'rejected'],
@@ -42,5 +42,5 @@ test('a log that cannot be synced is an error to everybody who waits, and the ne
   t.after(() => db.close());
   db.get('PRAGMA journal_mode = WAL');
   db.script('CREATE TABLE t (a)');
-  await durability.sync();
+  await durability.sync(0);
 });

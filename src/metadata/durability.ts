@@ -9,12 +9,13 @@ export interface SyncRequest {
 export interface SyncAnswer {
   readonly id: number;
   readonly error?: string;
-  /** Size of the write-ahead log in bytes after the request. */
-  readonly walBytes: number;
 }
 
-/** Past this size the log is written back into the database file. */
-const CHECKPOINT_BYTES = 4 * 1024 * 1024;
+/**
+ * After so many transactions the log is written back into the database file. The file's size would not tell: SQLite goes
+ * back to its beginning after a checkpoint and never shortens it. A transaction of ours is a few pages of 4 KiB.
+ */
+const CHECKPOINT_WRITES = 500;
 
 /**
  * Makes commits survive a power cut without stopping the event loop: one worker syncs the write-ahead log for all who
@@ -26,6 +27,7 @@ export class Durability {
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
   #checkpointing = false;
+  #checkpointed = 0;
   #lastId = 0;
   #failure: HakoError | undefined;
 
@@ -45,10 +47,11 @@ export class Durability {
 
   /**
    * Resolves when everything committed before this call is on disk. A sync that is already under way may have begun
-   * before that commit, so whoever comes meanwhile shares the one after it.
+   * before that commit, so whoever comes meanwhile shares the one after it. `writes` counts all transactions so far.
    */
-  sync(): Promise<void> {
+  sync(writes: number): Promise<void> {
     if (this.#running === undefined) {
+      this.#checkpoint(writes);
       this.#running = this.#ask('sync').finally(() => {
         this.#running = undefined;
       });
@@ -58,7 +61,7 @@ export class Durability {
       .catch(() => {}) // Its own callers were told; those after it get an answer of their own.
       .then(() => {
         this.#next = undefined;
-        return this.sync();
+        return this.sync(writes);
       });
     return this.#next;
   }
@@ -85,14 +88,19 @@ export class Durability {
     if (this.#waiting.size === 0) this.#worker.unref();
     if (answer.error === undefined) waiting?.resolve();
     else waiting?.reject(new HakoError('data-loss', `the ledger could not be synced: ${answer.error}`));
-    if (answer.walBytes > CHECKPOINT_BYTES && !this.#checkpointing && this.#failure === undefined) {
-      this.#checkpointing = true;
-      this.#ask('checkpoint')
-        .catch(() => {}) // The next sync asks again; until then the log only grows.
-        .finally(() => {
-          this.#checkpointing = false;
-        });
-    }
+  }
+
+  #checkpoint(writes: number): void {
+    if (writes - this.#checkpointed < CHECKPOINT_WRITES || this.#checkpointing || this.#failure !== undefined) return;
+    this.#checkpointing = true;
+    this.#ask('checkpoint')
+      .then(
+        () => (this.#checkpointed = writes),
+        () => {}, // The next sync asks again; until then the log only grows.
+      )
+      .finally(() => {
+        this.#checkpointing = false;
+      });
   }
 
   #failed(error: Error): void {

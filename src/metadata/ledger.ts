@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Durability } from './durability.ts';
 import { migrate } from './migrations.ts';
@@ -53,6 +53,7 @@ export class Ledger {
       if (onDisk && options.durable !== false) {
         // The worker writes the log back, so that a commit never waits for the disk.
         this.#db.get('PRAGMA wal_autocheckpoint = 0');
+        reserveLog(`${options.path}-wal`);
         syncDirectory(dirname(options.path));
         this.#durability = new Durability(options.path);
       }
@@ -82,7 +83,7 @@ export class Ledger {
   async durable(): Promise<void> {
     const writes = this.#db.writes;
     if (this.#durability === undefined || this.#synced >= writes) return;
-    await this.#durability.sync();
+    await this.#durability.sync(writes);
     this.#synced = Math.max(this.#synced, writes);
   }
 
@@ -90,6 +91,27 @@ export class Ledger {
     // The worker goes first: the last connection to close writes the whole log back and deletes it.
     await this.#durability?.close();
     this.#db.close();
+  }
+}
+
+/** More than the log grows to between two checkpoints, so that what has to be forgotten can be, however full the disk is. */
+const RESERVED_LOG_BYTES = 8 * 1024 * 1024;
+
+/**
+ * Gives the write-ahead log its space in advance: cleaning up after a disk that is full begins with a row that goes. SQLite
+ * reads a log up to the first frame with a wrong checksum, so zeros behind the last one mean nothing (fileformat2, 4.1).
+ */
+function reserveLog(path: string): void {
+  const fd = openSync(path, 'r+');
+  try {
+    const size = fstatSync(fd).size;
+    if (size < RESERVED_LOG_BYTES) writeSync(fd, Buffer.alloc(RESERVED_LOG_BYTES - size), 0, undefined, size);
+  } catch (error) {
+    // It is full already: that must not keep the daemon from starting, and from cleaning up.
+    if (!(error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')))
+      throw error;
+  } finally {
+    closeSync(fd);
   }
 }
 

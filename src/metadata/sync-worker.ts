@@ -1,4 +1,4 @@
-import { closeSync, fdatasyncSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, fdatasyncSync, openSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { SyncAnswer, SyncRequest } from './durability.ts';
 import { Sqlite } from './sqlite.ts';
@@ -10,17 +10,16 @@ import { Sqlite } from './sqlite.ts';
 const path = workerData as string;
 let db: Sqlite | undefined;
 
-function perform(request: SyncRequest): number {
+function perform(request: SyncRequest): void {
   if (request.kind === 'checkpoint') {
     db ??= new Sqlite(path);
     // PASSIVE never waits for the daemon's connection: what it is using now is written back another time.
     db.get('PRAGMA wal_checkpoint(PASSIVE)');
-    return 0;
+    return;
   }
   const fd = openSync(`${path}-wal`, 'r');
   try {
     fdatasyncSync(fd);
-    return fstatSync(fd).size;
   } finally {
     closeSync(fd);
   }
@@ -29,9 +28,10 @@ function perform(request: SyncRequest): number {
 parentPort?.on('message', (request: SyncRequest) => {
   let answer: SyncAnswer;
   try {
-    answer = { id: request.id, walBytes: perform(request) };
+    perform(request);
+    answer = { id: request.id };
   } catch (error) {
-    answer = { id: request.id, walBytes: 0, error: error instanceof Error ? error.message : String(error) };
+    answer = { id: request.id, error: error instanceof Error ? error.message : String(error) };
   }
   parentPort?.postMessage(answer);
 });
