@@ -66,7 +66,8 @@ export class Cni {
         CNI_NETNS: call.netns,
         CNI_IFNAME: call.interfaceName,
         CNI_PATH: this.#directories.join(':'),
-        PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
+        // Plugins look for iptables there; a daemon that a person started may lack the directories of sbin.
+        PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/usr/bin:/sbin:/bin`.replace(/^:/, ''),
       },
       JSON.stringify(config),
       AbortSignal.any([signal, limit]),

@@ -68,7 +68,10 @@ export class ShimConnection {
         );
       }
       if (started.failure !== undefined)
-        throw new HakoError('unavailable', `hako-shim cannot be started: ${started.failure}`);
+        throw new HakoError(
+          'unavailable',
+          `hako-shim cannot be started: ${started.failure}; see ${path.join(this.#options.state, 'shim', 'shim.log')}`,
+        );
       await sleep(pause);
       pause = Math.min(pause * 1.5, 50);
     }

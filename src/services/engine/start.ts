@@ -137,6 +137,9 @@ export function startError(error: unknown): { error: HakoError; exitCode: number
         : `failed to create task for container: ${message}`,
       error,
     );
+  // A plugin's missing program is no missing command of the container's.
+  const network = lower.includes('failed to set up container networking');
+  if (network) return { error: error instanceof HakoError ? error : new HakoError(code, text, error), exitCode: 128 };
   if (lower.includes('is a directory')) return { error: wrap(`${text}: permission denied`), exitCode: 126 };
   if (lower.includes('permission denied')) return { error: wrap(text), exitCode: 126 };
   if (lower.includes('not a directory')) {

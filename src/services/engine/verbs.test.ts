@@ -42,6 +42,12 @@ test('why a container did not start decides its exit code, by the words of the r
     /Are you trying to mount a directory onto a file/,
   );
   assert.deepEqual(of('network bridge not found'), [128, 'not-found']);
+  assert.equal(
+    of(
+      'failed to set up container networking: CNI plugin "x": exec: "iptables": executable file not found in $PATH',
+    )[0],
+    128,
+  );
 });
 
 test('ports come from bindings, and with -P from what is exposed', () => {
