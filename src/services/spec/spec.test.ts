@@ -177,12 +177,12 @@ test('security options are read, and unknown ones refused', () => {
 test("users and groups are looked up by name and number, in Docker's way", () => {
   const passwd = 'root:x:0:0:root:/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n# note\nbroken\n';
   const group = 'root:x:0:\nadm:x:4:web,root\nweb:x:34:\n';
-  assert.deepEqual(lookUpUser('', passwd, group), { uid: 0, gid: 0, additionalGids: [4] });
-  assert.deepEqual(lookUpUser('web', passwd, group), { uid: 33, gid: 34, additionalGids: [4] });
-  assert.deepEqual(lookUpUser('33', passwd, group), { uid: 33, gid: 34, additionalGids: [4] });
-  assert.deepEqual(lookUpUser('web:adm', passwd, group), { uid: 33, gid: 4, additionalGids: [] });
-  assert.deepEqual(lookUpUser('1000:1001', undefined, undefined), { uid: 1000, gid: 1001, additionalGids: [] });
-  assert.deepEqual(lookUpUser('1000', passwd, group, ['adm', '77']), { uid: 1000, gid: 0, additionalGids: [4, 77] });
+  assert.deepEqual(lookUpUser('', passwd, group), { uid: 0, gid: 0, additionalGids: [0, 4] });
+  assert.deepEqual(lookUpUser('web', passwd, group), { uid: 33, gid: 34, additionalGids: [34, 4] });
+  assert.deepEqual(lookUpUser('33', passwd, group), { uid: 33, gid: 34, additionalGids: [34, 4] });
+  assert.deepEqual(lookUpUser('web:adm', passwd, group), { uid: 33, gid: 4, additionalGids: [4] });
+  assert.deepEqual(lookUpUser('1000:1001', undefined, undefined), { uid: 1000, gid: 1001, additionalGids: [1001] });
+  assert.deepEqual(lookUpUser('1000', passwd, group, ['adm', '77']), { uid: 1000, gid: 0, additionalGids: [0, 4, 77] });
   assert.throws(() => lookUpUser('ghost', passwd, group), {
     message: 'unable to find user ghost: no matching entries in passwd file',
   });

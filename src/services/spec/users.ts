@@ -47,7 +47,8 @@ export function lookUpUser(
   }
   const uid = account?.uid ?? number ?? 0;
   const gid = groupPart === '' ? (account?.gid ?? 0) : findGroup(groupPart, groups);
-  const additional = new Set<number>();
+  // The group itself is among them, so that no program can drop its way past a mode that denies the group (CVE-2022-36109).
+  const additional = new Set<number>([gid]);
   if (groupPart === '' && account !== undefined) {
     for (const { gid: other, members } of groups) if (members.includes(account.name)) additional.add(other);
   }
