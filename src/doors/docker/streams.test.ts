@@ -178,6 +178,8 @@ test('logs print times with nine digits, and only where a line begins', async ()
   const { text } = await open.ask('GET', '/containers/x/logs?stdout=1&timestamps=1&tail=5&since=1767323045.5&follow=1');
   assert.equal(text, '2026-01-02T03:04:05.120000000Z a long line\n2026-01-02T03:04:06.000000000+01:00 next\n');
   assert.deepEqual(asked, [{ follow: true, stdout: true, stderr: false, tail: 5, since: new Date(1767323045500) }]);
+  const { text: detailed } = await open.ask('GET', '/containers/x/logs?stdout=1&details=1');
+  assert.equal(detailed, ' a long line\n next\n');
   assert.equal((await open.ask('GET', '/containers/x/logs')).status, 400);
 });
 

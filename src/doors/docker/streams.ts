@@ -1,5 +1,5 @@
 import { invalid } from '#base/errors.ts';
-import type { LogOptions, LogRecord } from '#services/engine/engine.ts';
+import type { LogOptions } from '#services/engine/engine.ts';
 import { frame } from '#wire/docker-stream.ts';
 import type { Exchange } from './exchange.ts';
 import { detachKeys, pump, streamType } from './pump.ts';
@@ -29,8 +29,11 @@ export async function logs(exchange: Exchange): Promise<void> {
   const timestamps = query.flag('timestamps');
   // A record may be a part of a line: only what begins one gets a time.
   const begins = { stdout: true, stderr: true };
+  // Details are what log drivers add to a line; ours adds nothing, which Docker shows as a space.
+  const details = query.flag('details');
   for await (const record of records) {
-    const data = timestamps && begins[record.stream] ? withTime(record) : record.data;
+    const line = details && begins[record.stream] ? Buffer.concat([space, record.data]) : record.data;
+    const data = timestamps && begins[record.stream] ? withTime(record.time, line) : line;
     begins[record.stream] = record.data.at(-1) === newline;
     await connection.write(tty ? data : frame(record.stream, data));
   }
@@ -38,6 +41,7 @@ export async function logs(exchange: Exchange): Promise<void> {
 }
 
 const newline = 0x0a;
+const space = Buffer.from(' ');
 
 function logOptions({ query }: Exchange): LogOptions {
   const stdout = query.flag('stdout');
@@ -58,8 +62,8 @@ function logOptions({ query }: Exchange): LogOptions {
 }
 
 /** Docker prints nine digits of the second always; the log keeps only those that say something. */
-function withTime(record: LogRecord): Uint8Array {
-  const found = /^(.*?)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/.exec(record.time);
-  const time = found === null ? record.time : `${found[1]}.${(found[2] ?? '').padEnd(9, '0')}${found[3]}`;
-  return Buffer.concat([Buffer.from(`${time} `), record.data]);
+function withTime(stamp: string, line: Uint8Array): Uint8Array {
+  const found = /^(.*?)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/.exec(stamp);
+  const time = found === null ? stamp : `${found[1]}.${(found[2] ?? '').padEnd(9, '0')}${found[3]}`;
+  return Buffer.concat([Buffer.from(`${time} `), line]);
 }
