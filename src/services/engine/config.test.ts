@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   checkHostConfig,
+  checkSharedNetwork,
   commandOf,
   mergeEnv,
   mergeImage,
@@ -74,8 +75,25 @@ test('what is kept but not acted on is said, what would be a lie is refused', ()
   assert.deepEqual(checkHostConfig({ RestartPolicy: { Name: 'no' } }), []);
   assert.throws(() => checkHostConfig({ Init: true }), { code: 'unimplemented' });
   assert.throws(() => checkHostConfig({ RestartPolicy: { Name: 'sometimes' } }), { code: 'invalid-argument' });
+  const logOptions = { LogConfig: { Type: 'json-file', Config: { 'max-size': '1m' } } };
+  assert.match(checkHostConfig(logOptions)[0] ?? '', /not acted on yet: max-size/);
+  assert.throws(() => checkHostConfig({ VolumeDriver: 'nfs' }), { code: 'unimplemented' });
+  assert.throws(() => checkHostConfig({ Isolation: 'hyperv' }), { code: 'invalid-argument' });
+  assert.throws(() => checkHostConfig({ NanoCpus: 1e15 }), /as there are only/);
+  const negative = { Name: 'on-failure', MaximumRetryCount: -1 };
+  assert.throws(() => checkHostConfig({ RestartPolicy: negative }), /cannot be negative/);
   assert.throws(
     () => checkHostConfig({ AutoRemove: true, RestartPolicy: { Name: 'always' } }),
     /can't create 'AutoRemove'/,
   );
+});
+
+test("who shares another container's network has no ports and no name of its own there", () => {
+  const hostConfig = { NetworkMode: 'container:web' };
+  const config = readConfig({ Image: 'x' });
+  checkSharedNetwork(hostConfig, config);
+  checkSharedNetwork({}, readConfig({ Image: 'x', Hostname: 'mine' }));
+  assert.throws(() => checkSharedNetwork(hostConfig, readConfig({ Image: 'x', Hostname: 'mine' })), /hostname and/);
+  const published = { ...hostConfig, PortBindings: { '80/tcp': [{ HostPort: '1' }] } };
+  assert.throws(() => checkSharedNetwork(published, config), /port publishing and/);
 });

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { invalid, unimplemented } from '#base/errors.ts';
 import type { ContainerRequest } from './engine.ts';
 import {
@@ -147,6 +148,34 @@ export function networkModeOf(hostConfig: Json): NetworkMode {
   return { kind: 'network', name: mode === '' || mode === 'default' ? 'bridge' : mode };
 }
 
+function loggingWarnings(logging: Json): string[] {
+  const warnings: string[] = [];
+  const options = Object.keys(objectOf(logging, 'Config'));
+  if (options.length > 0) warnings.push(`log options are kept, but not acted on yet: ${options.join(', ')}`);
+  const driver = textOf(logging, 'Type');
+  if (!['', 'json-file', 'none'].includes(driver)) {
+    warnings.push(`log driver "${driver}" is not there; output is kept as json-file`);
+  }
+  return warnings;
+}
+
+function checkRestart(restart: Json, autoRemove: boolean): string[] {
+  const policy = textOf(restart, 'Name');
+  if (!['', 'no', 'always', 'unless-stopped', 'on-failure'].includes(policy)) {
+    throw invalid(
+      `invalid restart policy: unknown policy '${policy}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
+    );
+  }
+  if (numberOf(restart, 'MaximumRetryCount') < 0) {
+    throw invalid('invalid restart policy: maximum retry count cannot be negative');
+  }
+  if (autoRemove && policy !== '' && policy !== 'no') {
+    throw invalid("can't create 'AutoRemove' container with restart policy");
+  }
+  if (policy === '' || policy === 'no') return [];
+  return [`restart policy "${policy}" is kept, but containers are not restarted yet`];
+}
+
 /**
  * Checks a HostConfig and says what of it is kept but not acted on. `unimplemented` for what would change how the
  * container is walled off or what it runs: to pass over that in silence would be a lie.
@@ -167,22 +196,35 @@ export function checkHostConfig(hostConfig: Json): string[] {
     if (mode.startsWith('container:') && kind !== 'PidMode' && kind !== 'IpcMode')
       throw invalid(`invalid ${kind}: ${mode}`);
   }
-  const restart = objectOf(hostConfig, 'RestartPolicy');
-  const policy = textOf(restart, 'Name');
-  if (!['', 'no', 'always', 'unless-stopped', 'on-failure'].includes(policy)) {
-    throw invalid(
-      `invalid restart policy: unknown policy '${policy}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
-    );
+  warnings.push(...checkRestart(objectOf(hostConfig, 'RestartPolicy'), flagOf(hostConfig, 'AutoRemove')));
+  const cpus = numberOf(hostConfig, 'NanoCpus');
+  const most = availableParallelism();
+  if (cpus < 0 || cpus > most * 1e9) {
+    throw invalid(`range of CPUs is from 0.01 to ${most}.00, as there are only ${most} CPUs available`);
   }
-  if (flagOf(hostConfig, 'AutoRemove') && policy !== '' && policy !== 'no') {
-    throw invalid("can't create 'AutoRemove' container with restart policy");
+  const isolation = textOf(hostConfig, 'Isolation');
+  if (isolation !== '' && isolation !== 'default') {
+    throw invalid(`invalid isolation (${isolation}): linux only supports 'default'`);
   }
-  if (policy !== '' && policy !== 'no') {
-    warnings.push(`restart policy "${policy}" is kept, but containers are not restarted yet`);
-  }
-  const driver = textOf(objectOf(hostConfig, 'LogConfig'), 'Type');
-  if (!['', 'json-file', 'none'].includes(driver))
-    warnings.push(`log driver "${driver}" is not there; output is kept as json-file`);
+  const volumes = textOf(hostConfig, 'VolumeDriver');
+  if (volumes !== '' && volumes !== 'local') throw unimplemented(`volume driver "${volumes}"`);
+  warnings.push(...loggingWarnings(objectOf(hostConfig, 'LogConfig')));
   if (numberOf(hostConfig, 'KernelMemory') !== 0) warnings.push('kernel memory limits are deprecated and ignored');
   return warnings;
+}
+
+/** What a container that shares another's network cannot have of its own. invalid-argument in Docker's words. */
+export function checkSharedNetwork(hostConfig: Json, config: ContainerConfig): void {
+  if (networkModeOf(hostConfig).kind !== 'container') return;
+  const conflicts: readonly (readonly [boolean, string])[] = [
+    [config.Hostname !== '', 'hostname and the network mode'],
+    [textsOf(hostConfig, 'Dns').length > 0, 'dns and the network mode'],
+    [textsOf(hostConfig, 'ExtraHosts').length > 0, 'custom host-to-IP mapping and the network mode'],
+    [
+      Object.keys(objectOf(hostConfig, 'PortBindings')).length > 0 || flagOf(hostConfig, 'PublishAllPorts'),
+      'port publishing and the container type network mode',
+    ],
+    [Object.keys(config.ExposedPorts).length > 0, 'port exposing and the container type network mode'],
+  ];
+  for (const [conflicting, what] of conflicts) if (conflicting) throw invalid(`conflicting options: ${what}`);
 }

@@ -9,7 +9,15 @@ import { hostDevices, requestedDevices } from '../spec/devices.ts';
 import { dockerSpec } from '../spec/docker-spec.ts';
 import type { OciSpec } from '../spec/types.ts';
 import { lookUpUser, type User } from '../spec/users.ts';
-import { checkHostConfig, commandOf, mergeImage, networkModeOf, readConfig, type ContainerConfig } from './config.ts';
+import {
+  checkHostConfig,
+  checkSharedNetwork,
+  commandOf,
+  mergeImage,
+  networkModeOf,
+  readConfig,
+  type ContainerConfig,
+} from './config.ts';
 import { dropLease, leased } from './create-lease.ts';
 import type { ContainerRequest } from './engine.ts';
 import { flagOf, objectOf, textOf, textsOf, type Json } from './fields.ts';
@@ -18,6 +26,7 @@ import type { EngineHouse } from './house.ts';
 import { findImage, type FoundImage } from './image-model.ts';
 import { ociMount, planMounts, realizeMounts } from './mounts.ts';
 import { checkName, reserveGeneratedName, reserveName } from './names.ts';
+import { checkEndpoint } from './network.ts';
 import { checkPorts } from './ports.ts';
 import { encodeRecord, recordKey, recordOf, type DockerRecord } from './record.ts';
 import { parseSignal } from './signals.ts';
@@ -41,6 +50,8 @@ export async function create(
   const networkingConfig = objectOf(request, 'NetworkingConfig');
   const checked = name === '' ? '' : checkName(name);
   const warnings = checkHostConfig(hostConfig);
+  checkSharedNetwork(hostConfig, wanted);
+  checkEndpoint(hostConfig, networkingConfig);
   const found = await findImage(house, given, wanted.Image, textOf(request, 'Platform'));
   const id = randomBytes(32).toString('hex');
   const config = completeConfig(house, given, mergeImage(wanted, found.model.config.config ?? {}), id, hostConfig);

@@ -35,7 +35,7 @@ class FakeNetwork implements Partial<NetworkDriver> {
   list = async (): Promise<{ namespace: string; id: string }[]> =>
     [...this.attached.keys()].map((key) => ({ namespace: key.split('/')[0] ?? '', id: key.split('/')[1] ?? '' }));
 
-  attach: NetworkDriver['attach'] = async ({ namespace, id, network, ports }) => {
+  attach: NetworkDriver['attach'] = async ({ namespace, id, network, ports, macAddress = '' }) => {
     if (this.failure !== undefined) throw this.failure;
     const status = {
       network,
@@ -43,7 +43,7 @@ class FakeNetwork implements Partial<NetworkDriver> {
       ipAddress: '10.0.0.2',
       prefixLength: 16,
       gateway: '10.0.0.1',
-      macAddress: '',
+      macAddress,
       dns: [],
       ports,
     };
@@ -322,6 +322,58 @@ test('an image that a container was made from is removed only when forced', asyn
   assert.deepEqual(removed[0], { Untagged: 'ark:latest' });
   assert.match(String(removed[1]?.['Deleted']), /^sha256:/);
   assert.deepEqual(await house.engine.images(call, { all: false, filters: new Map() }), []);
+});
+
+test('of an image with several names those are shown that were asked for', async () => {
+  await using house = await open();
+  await house.engine.imageTag(call, 'ark', 'boat/ark:v2');
+  const filters = new Map([['reference', ['boat/ark']]]);
+  const shown = await house.engine.images(call, { all: false, filters });
+  assert.deepEqual(shown[0]?.['RepoTags'], ['boat/ark:v2']);
+});
+
+test('inspect shows what was taken where nothing was asked for', async () => {
+  await using house = await open();
+  const nothing = { ShmSize: 0, PidsLimit: 0, MemorySwappiness: -1, LogConfig: { Type: '', Config: {} } };
+  const { id } = await house.engine.create(call, 'web', request({ HostConfig: nothing }));
+  const shown = (await house.engine.inspect(call, id, { size: false }))['HostConfig'] as Record<string, unknown>;
+  assert.equal(shown['ShmSize'], 64 * 1024 * 1024);
+  assert.equal(shown['PidsLimit'], null);
+  assert.equal(shown['MemorySwappiness'], null);
+  assert.deepEqual(shown['LogConfig'], { Type: 'json-file', Config: {} });
+});
+
+test('a container is found by the port of the host that leads to it', async () => {
+  await using house = await open();
+  const PortBindings = { '80/tcp': [{ HostPort: '8097' }] };
+  const { id } = await house.engine.create(call, 'web', request({ HostConfig: { PortBindings } }));
+  await house.engine.start(call, id);
+  const found = async (publish: string): Promise<number> => {
+    const filters = new Map([['publish', [publish]]]);
+    return (await house.engine.list(call, { all: false, limit: 0, size: false, filters })).length;
+  };
+  assert.deepEqual([await found('8097'), await found('8000-8100/tcp')], [1, 1]);
+  assert.deepEqual([await found('80'), await found('8097/udp')], [0, 0]);
+  await assert.rejects(found('http'), { code: 'invalid-argument' });
+});
+
+test('a hardware address reaches the network, by whatever name the client calls that', async () => {
+  await using house = await open();
+  const EndpointsConfig = { default: { MacAddress: '02:42:ac:11:00:99' } };
+  const asked = { HostConfig: { NetworkMode: 'default' }, NetworkingConfig: { EndpointsConfig } };
+  const { id } = await house.engine.create(call, 'web', request(asked));
+  await house.engine.start(call, id);
+  assert.equal(house.network.status('default', id)?.macAddress, '02:42:ac:11:00:99');
+});
+
+test('an address of its own is refused on the default network', async () => {
+  await using house = await open();
+  const asked = { HostConfig: { NetworkMode: 'default' } };
+  const EndpointsConfig = { default: { IPAMConfig: { IPv4Address: '192.0.2.7' } } };
+  await assert.rejects(
+    house.engine.create(call, 'web', request({ ...asked, NetworkingConfig: { EndpointsConfig } })),
+    /user defined networks only/,
+  );
 });
 
 test('events are told in the words of Docker', async () => {

@@ -55,11 +55,19 @@ const defaults: Json = {
   Ulimits: [],
 };
 
+/** What clients send for "nothing asked for": Docker then shows what it took instead. */
+function isNothing(key: string, value: unknown): boolean {
+  if (value === null || value === undefined || value === '') return true;
+  if (key === 'ShmSize' || key === 'PidsLimit') return value === 0;
+  if (key === 'MemorySwappiness') return value === -1;
+  return key === 'LogConfig' && (value as Json)['Type'] === '';
+}
+
 /** HostConfig as inspect shows it: as it was asked for, with Docker's own values for the rest. */
 export function hostConfigOf(record: DockerRecord | undefined, container: Container): Json {
   const hostConfig = record?.hostConfig ?? {};
   const privileged = flagOf(hostConfig, 'Privileged');
-  const given = Object.entries(hostConfig).filter(([, value]) => value !== null && value !== undefined && value !== '');
+  const given = Object.entries(hostConfig).filter(([key, value]) => !isNothing(key, value));
   const shown: Json = {
     ...defaults,
     NetworkMode: record === undefined ? '' : 'bridge',

@@ -90,11 +90,15 @@ export async function images(
   const since = await timesOf('since');
   const counts = containersByImage(house, call);
   const shown: EngineObject[] = [];
-  for (const group of groups) {
+  for (const { model, names: all } of groups) {
+    const wanted = (name: Image): boolean =>
+      keyedFilter(filters, 'reference', (pattern) => matchesReference(name.name, pattern));
+    // Of an image with several names, those are shown that were asked for.
+    const group = { model, names: all.filter(wanted) };
     const created = createdOf(group);
     const passes =
       keyedFilter(filters, 'dangling', (is) => ['false', '0'].includes(is)) &&
-      keyedFilter(filters, 'reference', (pattern) => group.names.some(({ name }) => matchesReference(name, pattern))) &&
+      group.names.length > 0 &&
       keyedFilter(filters, 'until', (time) => created * 1000 < Date.parse(time)) &&
       matchesLabels(filters, group.model.config.config?.Labels ?? {}) &&
       before.every((time) => created < time) &&

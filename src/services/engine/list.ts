@@ -1,6 +1,7 @@
 import type { Call } from '#base/call.ts';
 import { HakoError, invalid } from '#base/errors.ts';
 import type { Container } from '#core/containers.ts';
+import type { PortMapping } from '#core/network.ts';
 import { networkModeOf } from './config.ts';
 import type { EngineObject } from './engine.ts';
 import { textOf } from './fields.ts';
@@ -8,6 +9,7 @@ import { keyedFilter, matchesLabels, type Filters } from './filters.ts';
 import type { EngineHouse } from './house.ts';
 import { familiarOr, findImage } from './image-model.ts';
 import { imageIdOf, mountOf, networksOf, networkStatus, sizeOf, statusText, viewOf } from './inspect.ts';
+import { parsePort } from './ports.ts';
 import { recordOf, type DockerRecord } from './record.ts';
 import { isAlive, nameOf, resolve, standingOf, type Standing } from './resolve.ts';
 
@@ -24,6 +26,8 @@ interface Row {
   readonly standing: Standing;
   readonly name: string;
   readonly created: number;
+  /** Ports of the host that lead to it now. */
+  readonly published: () => readonly PortMapping[];
 }
 
 const known = [
@@ -63,10 +67,12 @@ export async function list(house: EngineHouse, call: Call, options: ListOptions)
 
 function rowOf(house: EngineHouse, call: Call, container: Container): Row {
   const record = recordOf(container);
+  const standing = standingOf(house, call, container.id);
   return {
     container,
     record,
-    standing: standingOf(house, call, container.id),
+    standing,
+    published: () => networkStatus(house, call, container.id, isAlive(standing))?.ports ?? [],
     name: nameOf(house, call, container),
     created: record === undefined ? container.createdAt.getTime() : Date.parse(record.created),
   };
@@ -108,7 +114,8 @@ const tests: Readonly<Record<string, (row: Row, value: string) => boolean>> = {
     (record?.mounts ?? []).some(({ Name, Destination }) => Name === volume || Destination === volume),
   network: ({ record }, network) => record !== undefined && network in networksOf(record, undefined),
   expose: exposes,
-  publish: exposes,
+  publish: ({ published }, wanted) =>
+    published().some(({ hostPort, protocol }) => inPortRange(wanted, hostPort, protocol)),
 };
 
 /** Whether a row was made from one of the images; without any, all are. */
@@ -149,8 +156,18 @@ function matchesName(name: string, filter: string): boolean {
 }
 
 function exposes(row: Row, wanted: string): boolean {
-  const key = wanted.includes('/') ? wanted : `${wanted}/tcp`;
-  return key in (row.record?.config.ExposedPorts ?? {});
+  return Object.keys(row.record?.config.ExposedPorts ?? {}).some((key) => {
+    const { port, protocol } = parsePort(key);
+    return inPortRange(wanted, port, protocol);
+  });
+}
+
+/** Whether `wanted`, such as `80`, `53/udp` or `8000-8080/tcp`, names the port. */
+function inPortRange(wanted: string, port: number, protocol: string): boolean {
+  const matched = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(\w+))?$/.exec(wanted);
+  if (matched === null) throw invalid(`invalid port in a filter: "${wanted}"`);
+  const [, first = '', last = first, wantedProtocol = 'tcp'] = matched;
+  return Number(first) <= port && port <= Number(last) && wantedProtocol.toLowerCase() === protocol;
 }
 
 async function summary(house: EngineHouse, call: Call, row: Row, size: boolean): Promise<EngineObject> {

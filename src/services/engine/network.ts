@@ -1,10 +1,10 @@
-import { codeOf, HakoError, messageOf } from '#base/errors.ts';
+import { codeOf, HakoError, invalid, messageOf } from '#base/errors.ts';
 import type { Call } from '#base/call.ts';
 import type { Container } from '#core/containers.ts';
 import type { NetworkStatus } from '#core/network.ts';
 import type { OciSpec } from '../spec/types.ts';
 import { networkModeOf } from './config.ts';
-import { objectOf, textOf } from './fields.ts';
+import { objectOf, textOf, type Json } from './fields.ts';
 import { copyFiles, writeFiles } from './files.ts';
 import { ownCall, type EngineHouse } from './house.ts';
 import { wantedPorts } from './ports.ts';
@@ -39,6 +39,22 @@ export async function connect(
   return withNetns(spec, netns);
 }
 
+/** What was asked of the connection. Clients call the network as they called it in HostConfig: `default` for one. */
+function endpointOf(hostConfig: Json, networkingConfig: Json, network: string): Json {
+  const endpoints = objectOf(networkingConfig, 'EndpointsConfig');
+  const asked = textOf(hostConfig, 'NetworkMode');
+  return objectOf(endpoints, asked in endpoints ? asked : network);
+}
+
+/** An address of one's own needs a network with a subnet of one's own, as with Docker. */
+export function checkEndpoint(hostConfig: Json, networkingConfig: Json): void {
+  const mode = networkModeOf(hostConfig);
+  if (mode.kind !== 'network' || mode.name !== 'bridge') return;
+  const ipam = objectOf(endpointOf(hostConfig, networkingConfig, mode.name), 'IPAMConfig');
+  if (textOf(ipam, 'IPv4Address') === '' && textOf(ipam, 'IPv6Address') === '') return;
+  throw invalid('user specified IP address is supported on user defined networks only');
+}
+
 async function attach(
   house: EngineHouse,
   namespace: string,
@@ -58,7 +74,7 @@ async function attach(
   await driver.detach(namespace, id, signal);
   try {
     const netns = await driver.createNetns(namespace, id, signal);
-    const endpoint = objectOf(objectOf(record.networkingConfig, 'EndpointsConfig'), network);
+    const endpoint = endpointOf(record.hostConfig, record.networkingConfig, network);
     const macAddress = textOf(endpoint, 'MacAddress');
     const ipAddress = textOf(objectOf(endpoint, 'IPAMConfig'), 'IPv4Address');
     const ports = wantedPorts(record.hostConfig, record.config);
