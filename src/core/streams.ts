@@ -38,4 +38,15 @@ export interface Streams {
     finished: Promise<unknown>,
     signal: AbortSignal,
   ): Promise<AsyncIterable<Uint8Array>>;
+  /**
+   * As `follow`, of a spool, whose writer gives back what everyone has read. What was given back already is left out;
+   * what is still to be read is locked (OFD locks, fcntl_locking(2)), so the writer keeps it, and waits in the end for a
+   * reader that does not go on. The lock goes with the iteration's end, with the signal, or with this process.
+   */
+  followSpool(
+    path: string,
+    offset: number | 'end',
+    finished: Promise<unknown>,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array>>;
 }

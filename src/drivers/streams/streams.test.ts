@@ -4,6 +4,9 @@ import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { punch } from '#sys/fd.ts';
+import { firstLocked } from '#sys/range-lock.ts';
 import { StreamDriver } from './streams.ts';
 
 const streams = new StreamDriver();
@@ -132,4 +135,58 @@ test('a file that comes later is followed from its beginning', async () => {
   await writeFile(file, 'here');
   finished.resolve();
   assert.equal(await text, 'here');
+});
+
+test('following a spool begins where data begins, and lets go of what was read', async () => {
+  await using place = await scratch();
+  const file = path.join(place.dir, 'spool');
+  await writeFile(file, Buffer.alloc(1 << 20, 'x'));
+  const writer = openSync(file, 'r+');
+  const size = 1 << 20;
+  punch(writer, size / 2);
+  const finished = Promise.withResolvers<void>();
+  const data = (await streams.followSpool(file, 0, finished.promise, never))[Symbol.asyncIterator]();
+  // Nothing was asked for yet, and what is there is held already.
+  assert.equal(firstLocked(writer, 0, size), size / 2);
+  let text = '';
+  for (; text.length < size / 2; text += Buffer.from((await data.next()).value as Uint8Array).toString());
+  assert.match(text, /^x+$/);
+  await appendFile(file, 'more');
+  assert.equal(Buffer.from((await data.next()).value as Uint8Array).toString(), 'more');
+  finished.resolve();
+  assert.equal((await data.next()).done, true);
+  assert.equal(firstLocked(writer, 0, size + 4), size + 4);
+  closeSync(writer);
+});
+
+test('a reader of a spool holds what it has not read, up to its signal, also when it never began', async () => {
+  await using place = await scratch();
+  const file = path.join(place.dir, 'spool');
+  await writeFile(file, Buffer.alloc(1 << 20, 'x'));
+  const writer = openSync(file, 'r+');
+  const held = (): number => firstLocked(writer, 0, 1 << 20);
+  const [begun, idle] = [new AbortController(), new AbortController()];
+  const pending = new Promise<void>(() => {});
+  const data = (await streams.followSpool(file, 0, pending, begun.signal))[Symbol.asyncIterator]();
+  for (let read = 0; read < 5; read += 1) await data.next();
+  assert(held() > 0 && held() <= 5 * 65_536, String(held()));
+  await streams.followSpool(file, 0, pending, idle.signal);
+  assert.equal(held(), 0);
+  idle.abort();
+  while (held() === 0) await sleep(1);
+  assert(held() < 1 << 20);
+  begun.abort();
+  while (held() < 1 << 20) await sleep(1);
+  closeSync(writer);
+});
+
+test('followers of what stays hold nothing', async () => {
+  await using place = await scratch();
+  const file = path.join(place.dir, 'log');
+  await writeFile(file, 'one');
+  const writer = openSync(file, 'r+');
+  const text = textOf(await streams.follow(file, 0, Promise.resolve(), never));
+  assert.equal(firstLocked(writer, 0, 3), 3);
+  assert.equal(await text, 'one');
+  closeSync(writer);
 });

@@ -1,16 +1,14 @@
-import { closeSync, constants, fstatSync, openSync, watch, type FSWatcher } from 'node:fs';
-import { mkdir, open, type FileHandle } from 'node:fs/promises';
+import { closeSync, constants, openSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import path from 'node:path';
 import { HakoError } from '#base/errors.ts';
 import type { StreamReader, Streams, StreamWriter } from '#core/streams.ts';
 import { check, libc, SysError } from '#sys/libc.ts';
+import { followFile } from './follow.ts';
 
 const mkfifo = libc('int mkfifo(const char *path, unsigned int mode)');
 const { O_RDONLY, O_RDWR, O_WRONLY, O_NONBLOCK } = constants;
-
-/** How much is read at once. */
-const chunkSize = 64 * 1024;
 
 /** FIFOs through libuv's pipes, which cost no thread, and growing files through inotify. */
 export class StreamDriver implements Streams {
@@ -37,9 +35,16 @@ export class StreamDriver implements Streams {
     finished: Promise<unknown>,
     signal: AbortSignal,
   ): Promise<AsyncIterable<Uint8Array>> {
-    const handle = await openIfThere(file);
-    const begin = offset !== 'end' ? offset : handle === undefined ? 0 : fstatSync(handle.fd).size;
-    return followFile(file, handle, begin, finished, signal);
+    return await followFile({ path: file, from: offset, kept: true }, finished, signal);
+  }
+
+  async followSpool(
+    file: string,
+    offset: number | 'end',
+    finished: Promise<unknown>,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array>> {
+    return await followFile({ path: file, from: offset, kept: false }, finished, signal);
   }
 }
 
@@ -140,95 +145,5 @@ class FifoReader implements StreamReader {
   close(): void {
     this.connected();
     this.#socket.destroy();
-  }
-}
-
-async function openIfThere(file: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(file, 'r');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-/** How long to sleep between two looks at a file that gives no events: splice(2) gave none before Linux 6.6. */
-const shortestNap = 10;
-const longestNap = 320;
-
-async function* followFile(
-  file: string,
-  first: FileHandle | undefined,
-  offset: number,
-  finished: Promise<unknown>,
-  signal: AbortSignal,
-): AsyncIterable<Uint8Array> {
-  let handle = first;
-  let done = false;
-  const bell = new Bell();
-  const finish = (): void => {
-    done = true;
-    bell.ring();
-  };
-  finished.then(finish, finish);
-  signal.addEventListener('abort', bell.ring, { once: true });
-  let watcher: FSWatcher | undefined;
-  let nap = shortestNap;
-  try {
-    let position = offset;
-    while (!signal.aborted) {
-      // Asked before reading: what was written before the end is then surely read.
-      const last = done;
-      handle ??= await openIfThere(file);
-      if (handle !== undefined) {
-        watcher ??= watchFile(file, bell);
-        const { bytesRead, buffer } = await handle.read({ buffer: Buffer.allocUnsafe(chunkSize), position });
-        if (bytesRead > 0) {
-          position += bytesRead;
-          nap = shortestNap;
-          yield buffer.subarray(0, bytesRead);
-          continue;
-        }
-      }
-      if (last) return;
-      await bell.wait(nap);
-      nap = Math.min(nap * 2, longestNap);
-    }
-  } finally {
-    signal.removeEventListener('abort', bell.ring);
-    watcher?.close();
-    await handle?.close();
-  }
-}
-
-/** undefined where inotify has no watch left; the naps then have to do. */
-function watchFile(file: string, bell: Bell): FSWatcher | undefined {
-  try {
-    return watch(file, { persistent: false }, bell.ring).on('error', () => {});
-  } catch {
-    return undefined;
-  }
-}
-
-/** Wakes one sleeper; a ring while nobody sleeps is kept for the next. */
-class Bell {
-  #rung = false;
-  #wake: (() => void) | undefined;
-
-  readonly ring = (): void => {
-    this.#rung = true;
-    this.#wake?.();
-  };
-
-  async wait(milliseconds: number): Promise<void> {
-    if (!this.#rung) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const timer = setTimeout(resolve, milliseconds);
-      this.#wake = resolve;
-      await promise;
-      clearTimeout(timer);
-      this.#wake = undefined;
-    }
-    this.#rung = false;
   }
 }

@@ -72,7 +72,7 @@ async function openOutput(
     ['stderr', stderr],
   ] as const) {
     if (!wanted[stream] || file === '') continue;
-    sources.push(labelled(await house.streams.follow(file, options.logs ? 0 : 'end', finished, signal), stream));
+    sources.push(labelled(await house.streams.followSpool(file, options.logs ? 0 : 'end', finished, signal), stream));
   }
   return merge(sources);
 }

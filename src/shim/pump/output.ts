@@ -1,14 +1,13 @@
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { messageOf } from '#base/errors.ts';
 import { EPOLLIN, EPOLLOUT } from '#sys/epoll.ts';
-import { closeFd, pendingBytes, punch } from '#sys/fd.ts';
+import { closeFd, pendingBytes } from '#sys/fd.ts';
 import { splice, type OffsetFile } from '#sys/splice.ts';
+import { giveBack, window } from './give-back.ts';
 import { pieceEnd, record, timestamp, type JsonLog } from './json-log.ts';
 import type { OutputPlan, Sink } from './messages.ts';
 import type { Reactor } from './reactor.ts';
 
-/** What stays readable behind every reader, for those who attach late. */
-const window = 1024 * 1024;
 /** What a client that comes back gets of what it missed. */
 const backlog = 64 * 1024;
 /**
@@ -16,6 +15,10 @@ const backlog = 64 * 1024;
  * once it has heard of the exit: what a container could write ahead of it would be lost.
  */
 const farthestLag = 1024 * 1024;
+/** The same for who follows the spool itself; it is still there after the exit, so only its size counts. */
+const farthestFollower = 64 * 1024 * 1024;
+/** How often it is looked whether a follower has read on or left, in ms: there is no event for it. */
+const followingInterval = 20;
 /** How often it is looked whether a client has taken the last bytes out of its FIFO, in ms: there is no event for it. */
 const emptyingInterval = 5;
 
@@ -34,12 +37,14 @@ export class Output {
   readonly #number: 0 | 1;
   readonly #spool: number;
   readonly #onSinkClosed: () => void;
+  readonly #onResumed: () => void;
   /** Slots in the offset file: the spool's length, what the sink has, what was given back. */
   readonly #slots: { readonly length: number; readonly sink: number; readonly freed: number };
   #source: number | undefined;
   #sink: Sink | undefined;
   #sinkWaits: 'no' | 'writable' | 'reader' | 'emptying' = 'no';
   #wasConnected = false;
+  #followerLags = false;
   #pending: Buffer = Buffer.alloc(0);
   #scanned: number;
   /** The source has ended: a last line without a newline is a record too. */
@@ -55,6 +60,8 @@ export class Output {
     offsets: OffsetFile;
     log: JsonLog | undefined;
     onSinkClosed: () => void;
+    /** No longer `paused`. */
+    onResumed: () => void;
   }) {
     const { reactor, plan, offsets, log } = parts;
     this.#reactor = reactor;
@@ -62,6 +69,7 @@ export class Output {
     this.#offsets = offsets;
     this.#log = log;
     this.#onSinkClosed = parts.onSinkClosed;
+    this.#onResumed = parts.onResumed;
     this.#number = plan.stream === 'stdout' ? 0 : 1;
     const base = this.#number * 4;
     this.#slots = { length: base, sink: base + 1, freed: base + 2 };
@@ -101,7 +109,12 @@ export class Output {
     return this.#offsets.get(this.#slots.length);
   }
 
-  /** Takes what is there. Never blocks. */
+  /** True while the container has to wait for a reader, or for room on the disk. */
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  /** Takes what is there, also while paused. Never blocks. */
   pump(): void {
     if (this.#source !== undefined) this.#onSource(0, fullPipe);
   }
@@ -126,13 +139,15 @@ export class Output {
       this.#consume();
       if (this.#lags()) {
         this.#pause(0);
-        break;
+        // The last of it (`pump`) fits into a pipe and is taken, whoever lags.
+        if (most === turn) break;
       }
     }
     this.#consume();
   }
 
   #lags(): boolean {
+    if (this.#followerLags) return true;
     return this.#sinkWaits === 'writable' && this.#length - this.#offsets.get(this.#slots.sink) > farthestLag;
   }
 
@@ -148,6 +163,7 @@ export class Output {
     if (!this.#paused || this.#source === undefined) return;
     this.#paused = false;
     this.#reactor.add(this.#source, EPOLLIN, (events) => this.#onSource(events));
+    this.#onResumed();
   }
 
   #endSource(): void {
@@ -304,7 +320,20 @@ export class Output {
       had = Math.min(had, this.#offsets.get(slot) - window);
     }
     if (had - this.#offsets.get(freed) < window) return;
-    if (punch(this.#spool, had)) this.#offsets.set(freed, had);
+    const given = giveBack(this.#spool, this.#offsets.get(freed), had);
+    this.#offsets.set(freed, given.freed);
+    if (given.held < had && this.#length - given.held > farthestFollower) this.#awaitFollower();
+  }
+
+  /** Lets the container wait until whoever follows the spool has read on, or has left. */
+  #awaitFollower(): void {
+    if (this.#followerLags || this.#source === undefined) return;
+    this.#followerLags = true;
+    this.#reactor.later(followingInterval, () => {
+      this.#followerLags = false;
+      this.#giveBack();
+      if (!this.#closed && !this.#lags()) this.#resume();
+    });
   }
 
   closeSink(): void {

@@ -21,6 +21,7 @@ export class ProcessPump {
   readonly #onInputClosed: () => void;
   #input: Input | undefined;
   #terminal: { readonly master: number; readonly fifo: number } | undefined;
+  #terminalWatched = false;
   /** Who waits for the outputs to end. */
   readonly #drains = new Set<() => void>();
   #onSinks: (() => void) | undefined;
@@ -36,13 +37,20 @@ export class ProcessPump {
         this.#onSinks?.();
       };
       this.#outputs.push(
-        new Output({ reactor: this.#watching(), plan: output, offsets: this.#offsets, log: this.#log, onSinkClosed }),
+        new Output({
+          reactor: this.#watching(),
+          plan: output,
+          offsets: this.#offsets,
+          log: this.#log,
+          onSinkClosed,
+          onResumed: () => this.#watchTerminal(),
+        }),
       );
     }
     this.#onInputClosed = () => post({ type: 'input-closed', key: plan.key });
     if (plan.terminal !== undefined) {
       this.#terminal = plan.terminal;
-      reactor.add(plan.terminal.master, EPOLLIN, () => this.#onTerminal());
+      this.#watchTerminal();
     }
   }
 
@@ -64,7 +72,25 @@ export class ProcessPump {
     return proxy as Reactor;
   }
 
-  #onTerminal(): void {
+  #watchTerminal(): void {
+    const terminal = this.#terminal;
+    if (terminal === undefined || this.#terminalWatched) return;
+    this.#terminalWatched = true;
+    this.#reactor.add(terminal.master, EPOLLIN, () => {
+      this.#takeTerminal();
+      // The terminal's own buffer then stops the container; `onResumed` goes on.
+      if (this.#outputs[0]?.paused === true) this.#unwatchTerminal();
+    });
+  }
+
+  #unwatchTerminal(): void {
+    if (!this.#terminalWatched) return;
+    this.#terminalWatched = false;
+    this.#reactor.remove(this.#terminal!.master);
+  }
+
+  /** Moves what there is, up to a pipe's worth. */
+  #takeTerminal(): void {
     const terminal = this.#terminal;
     if (terminal === undefined) return;
     const got = splice(terminal.master, null, terminal.fifo, null, 64 * 1024);
@@ -76,8 +102,8 @@ export class ProcessPump {
   #endTerminal(): void {
     const terminal = this.#terminal;
     if (terminal === undefined) return;
+    this.#unwatchTerminal();
     this.#terminal = undefined;
-    this.#reactor.remove(terminal.master);
     closeFd(terminal.master);
     // The FIFO's reader sees the end now and settles by it.
     closeFd(terminal.fifo);
@@ -95,6 +121,9 @@ export class ProcessPump {
    * clients who read have read it: `ctr` 1.6 does not read on once it has heard of the exit.
    */
   drain(grace: number, done: () => void): void {
+    // While paused nobody else looks at the terminal: what is left in it, and that it has ended.
+    for (let left = 64; left > 0 && this.#terminal !== undefined && !this.#terminalWatched; left -= 1)
+      this.#takeTerminal();
     for (const output of this.#outputs) output.pump();
     const cancel = this.#reactor.later(grace, () => {
       if (!this.#drains.delete(settled)) return;
@@ -140,7 +169,7 @@ export class ProcessPump {
   leave(lingering: number, gone: () => void): void {
     this.#input?.close();
     if (this.#terminal !== undefined) {
-      this.#onTerminal();
+      this.#takeTerminal();
       this.#endTerminal();
     }
     for (const output of this.#outputs) output.stop();
