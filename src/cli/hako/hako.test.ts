@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -222,4 +223,14 @@ test('an empty listing is its titles, or an empty array', async () => {
     'CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES\n',
   );
   assert.equal((await daemon.run(['container', 'ls', '--json'])).out, '[]\n');
+});
+
+test('the launcher leaves --env-file to hako: Node has a flag of that name and would read the file as its own', async () => {
+  const launcher = fileURLToPath(new URL('../../../bin/hako', import.meta.url));
+  const child = spawn(launcher, ['run', '--env-file', '/nosuch', 'x'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let err = '';
+  child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
+  const [code] = (await once(child, 'close')) as [number];
+  assert.equal(code, 125);
+  assert.match(err, /^hako: .*\/nosuch/);
 });
