@@ -114,6 +114,7 @@ function processOf(
   const effective = user.uid === 0 ? capabilities : [];
   return {
     terminal: config.Tty,
+    ...(config.Tty ? consoleSizeOf(hostConfig) : {}),
     user: {
       uid: user.uid,
       gid: user.gid,
@@ -213,4 +214,14 @@ function mountsOf(parts: SpecParts, privileged: boolean): OciMount[] {
   const depth = ({ destination }: OciMount): number => path.posix.normalize(destination).split('/').length;
   const theirs = [...written, ...parts.mounts].toSorted((one, other) => depth(one) - depth(other));
   return [...ours, ...theirs];
+}
+
+/** Programs read the size when they start, which is before a client's first resize. Rows come first. */
+function consoleSizeOf(hostConfig: Json): Pick<OciProcess, 'consoleSize'> {
+  const size = hostConfig['ConsoleSize'];
+  if (!Array.isArray(size)) return {};
+  const [height, width] = size as unknown[];
+  const fits = (value: unknown): value is number =>
+    Number.isInteger(value) && Number(value) > 0 && Number(value) < 65_536;
+  return fits(height) && fits(width) ? { consoleSize: { height, width } } : {};
 }

@@ -168,6 +168,13 @@ test("the user's mounts replace ours, and what is deeper comes later", () => {
   assert.equal(mounts.find(({ destination }) => destination === '/dev/shm')?.type, 'bind');
 });
 
+test('a terminal has its size from the start', () => {
+  const sized = { ConsoleSize: [33, 77] };
+  assert.deepEqual(built(sized, { config: { Tty: true } }).spec.process.consoleSize, { height: 33, width: 77 });
+  assert.equal(built(sized).spec.process.consoleSize, undefined);
+  assert.equal(built({ ConsoleSize: [0, 0] }, { config: { Tty: true } }).spec.process.consoleSize, undefined);
+});
+
 test('security options are read, and unknown ones refused', () => {
   assert.equal(built({ SecurityOpt: ['seccomp=unconfined'] }).spec.linux.seccomp, undefined);
   assert.equal(built({ SecurityOpt: ['no-new-privileges'] }).spec.process.noNewPrivileges, true);
