@@ -1,5 +1,5 @@
 import { invalid, messageOf } from '#base/errors.ts';
-import type { ContainerRequest, WaitCondition } from '#services/engine/engine.ts';
+import type { ContainerRequest, WaitCondition } from '#services/engine/types.ts';
 import { Fields } from './body.ts';
 import type { Exchange } from './exchange.ts';
 import { parseFilters, type Query } from './query.ts';

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 import type { Call } from '#base/call.ts';
 import { HakoError, notFound } from '#base/errors.ts';
-import type { ContainerRequest } from '#services/engine/engine.ts';
+import type { ContainerRequest } from '#services/engine/types.ts';
 import { OpenDoor } from './fixture.ts';
 
 test('ping tells versions in its head, for GET and HEAD', async () => {

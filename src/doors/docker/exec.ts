@@ -1,5 +1,5 @@
 import { codeOf, invalid, messageOf } from '#base/errors.ts';
-import type { ExecRequest } from '#services/engine/engine.ts';
+import type { ExecRequest } from '#services/engine/types.ts';
 import { frame } from '#wire/docker-stream.ts';
 import { Fields } from './body.ts';
 import type { Exchange } from './exchange.ts';

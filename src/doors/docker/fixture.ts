@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { unimplemented } from '#base/errors.ts';
 import { silent } from '#base/log.ts';
-import type { Attachment, Engine } from '#services/engine/engine.ts';
+import type { Engine } from '#services/engine/engine.ts';
+import type { Attachment } from '#services/engine/types.ts';
 import { DockerDoor } from './door.ts';
 
 /** An engine that can do only what a test gives it; everything else is unimplemented, as where a door asks for what is not there yet. */

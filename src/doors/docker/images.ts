@@ -1,5 +1,5 @@
 import { invalid } from '#base/errors.ts';
-import type { EngineObject } from '#services/engine/engine.ts';
+import type { EngineObject } from '#services/engine/types.ts';
 import type { Exchange } from './exchange.ts';
 import { parseFilters } from './query.ts';
 import { isBefore, type Route } from './router.ts';

@@ -1,6 +1,6 @@
 import { defaultDetachKeys, DetachWatch, parseDetachKeys } from '#base/detach-keys.ts';
 import { abortable } from '#base/locks.ts';
-import type { Attachment } from '#services/engine/engine.ts';
+import type { Attachment } from '#services/engine/types.ts';
 import { frame } from '#wire/docker-stream.ts';
 import type { Connection, Exchange } from './exchange.ts';
 import { isBefore } from './router.ts';

@@ -1,5 +1,5 @@
 import { invalid } from '#base/errors.ts';
-import type { LogOptions } from '#services/engine/engine.ts';
+import type { LogOptions } from '#services/engine/types.ts';
 import { frame } from '#wire/docker-stream.ts';
 import type { Exchange } from './exchange.ts';
 import { detachKeys, pump, streamType } from './pump.ts';

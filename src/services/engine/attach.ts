@@ -4,7 +4,7 @@ import type { Call } from '#base/call.ts';
 import { HakoError } from '#base/errors.ts';
 import type { Container } from '#core/containers.ts';
 import type { StreamWriter } from '#core/streams.ts';
-import type { Attachment } from './engine.ts';
+import type { Attachment } from './types.ts';
 import { ignoreMissing, keyOf, ownCall, type EngineHouse } from './house.ts';
 import { labelled, merge } from './merge.ts';
 import { recordOf } from './record.ts';

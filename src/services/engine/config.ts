@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { invalid, unimplemented } from '#base/errors.ts';
-import type { ContainerRequest } from './engine.ts';
+import type { ContainerRequest } from './types.ts';
 import {
   findNumber,
   findTexts,

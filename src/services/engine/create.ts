@@ -19,7 +19,7 @@ import {
   type ContainerConfig,
 } from './config.ts';
 import { dropLease, leased } from './create-lease.ts';
-import type { ContainerRequest } from './engine.ts';
+import type { ContainerRequest } from './types.ts';
 import { flagOf, objectOf, textOf, textsOf, type Json } from './fields.ts';
 import { removeFiles, writeFiles } from './files.ts';
 import type { EngineHouse } from './house.ts';

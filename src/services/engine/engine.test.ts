@@ -8,7 +8,8 @@ import type { RootfsReader } from '#core/rootfs.ts';
 import type { Streams } from '#core/streams.ts';
 import { call, container, openBridge, upload, type Bridge } from '../../../test/support/bridge.ts';
 import { leased } from './create-lease.ts';
-import { Engine, type ContainerRequest } from './engine.ts';
+import { Engine } from './engine.ts';
+import type { ContainerRequest } from './types.ts';
 import type { EngineHouse, EngineParts } from './house.ts';
 
 const passwd = 'root:x:0:0::/:/bin/sh\nweb:x:33:34::/:/bin/sh\n';

@@ -1,7 +1,7 @@
 import type { Call } from '#base/call.ts';
 import { codeOf } from '#base/errors.ts';
 import type { Event } from '#core/events.ts';
-import type { EngineObject } from './engine.ts';
+import type { EngineObject } from './types.ts';
 import { keyedFilter, type Filters } from './filters.ts';
 import type { EngineHouse } from './house.ts';
 import { familiarOr } from './image-model.ts';

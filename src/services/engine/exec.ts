@@ -9,7 +9,7 @@ import type { OciProcess, OciSpec } from '../spec/types.ts';
 import { capabilitiesOf } from '../spec/capabilities.ts';
 import { lookUpUser } from '../spec/users.ts';
 import { mergeEnv } from './config.ts';
-import type { Attachment, EngineObject, ExecRequest } from './engine.ts';
+import type { Attachment, EngineObject, ExecRequest } from './types.ts';
 import type { Exec } from './execs.ts';
 import { textsOf } from './fields.ts';
 import { ignoreMissing, ioDirectory, ownCall, type EngineHouse } from './house.ts';

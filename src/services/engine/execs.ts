@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { HakoError } from '#base/errors.ts';
-import type { ExecRequest } from './engine.ts';
+import type { ExecRequest } from './types.ts';
 
 /** A further process that a client asked for. It is a promise until it is started, and a memory after it ended. */
 export interface Exec {

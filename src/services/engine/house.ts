@@ -8,14 +8,14 @@ import type { RootfsReader } from '#core/rootfs.ts';
 import type { Streams } from '#core/streams.ts';
 import type { Ledger } from '#metadata/ledger.ts';
 import { Background } from '../background.ts';
-import type { Services } from '../services.ts';
+import type { Nouns } from '../nouns.ts';
 import { hostFacts, type HostFacts } from '../spec/host-facts.ts';
 import { Execs } from './execs.ts';
 import { ImageCache } from './image-model.ts';
 import { Lives } from './lives.ts';
 
 /** What the daemon builds the engine from. */
-export interface EngineParts extends Omit<Services, 'engine'> {
+export interface EngineParts extends Nouns {
   readonly ledger: Ledger;
   /** Absent where the machine has no way to connect containers: only host and none are then possible. */
   readonly network?: NetworkDriver;

@@ -2,7 +2,7 @@ import type { Call } from '#base/call.ts';
 import { HakoError } from '#base/errors.ts';
 import type { Container } from '#core/containers.ts';
 import type { Image } from '#core/images.ts';
-import type { EngineObject } from './engine.ts';
+import type { EngineObject } from './types.ts';
 import { ignoreMissing, type EngineHouse } from './house.ts';
 import { familiarOr, findImage, repositoryOf, type FoundImage } from './image-model.ts';
 import { imageGroups } from './images.ts';

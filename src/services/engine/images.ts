@@ -3,7 +3,7 @@ import { codeOf, HakoError, invalid } from '#base/errors.ts';
 import { formatReference, normalizeReference, parseReference } from '#base/reference.ts';
 import type { Image } from '#core/images.ts';
 import { sourcesOf } from '../pull-manifest.ts';
-import type { EngineObject } from './engine.ts';
+import type { EngineObject } from './types.ts';
 import { keyedFilter, matchesLabels, type Filters } from './filters.ts';
 import type { EngineHouse } from './house.ts';
 import { familiarOr, findImage, readImage, repositoryOf, type ImageModel } from './image-model.ts';

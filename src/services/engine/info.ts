@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import type { Call } from '#base/call.ts';
 import { hostPlatform } from '#base/platforms.ts';
-import type { EngineObject } from './engine.ts';
+import type { EngineObject } from './types.ts';
 import type { EngineHouse } from './house.ts';
 import { imageGroups } from './images.ts';
 import { standingOf } from './resolve.ts';

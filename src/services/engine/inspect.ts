@@ -5,7 +5,7 @@ import type { Container } from '#core/containers.ts';
 import type { NetworkStatus } from '#core/network.ts';
 import type { OciSpec } from '../spec/types.ts';
 import { networkModeOf, type ContainerConfig } from './config.ts';
-import type { EngineObject } from './engine.ts';
+import type { EngineObject } from './types.ts';
 import { filesOf } from './files.ts';
 import type { EngineHouse } from './house.ts';
 import { hostConfigOf } from './host-config.ts';

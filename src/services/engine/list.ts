@@ -3,7 +3,7 @@ import { HakoError, invalid } from '#base/errors.ts';
 import type { Container } from '#core/containers.ts';
 import type { PortMapping } from '#core/network.ts';
 import { networkModeOf } from './config.ts';
-import type { EngineObject } from './engine.ts';
+import type { EngineObject } from './types.ts';
 import { textOf } from './fields.ts';
 import { keyedFilter, matchesLabels, type Filters } from './filters.ts';
 import type { EngineHouse } from './house.ts';

@@ -1,7 +1,7 @@
 import type { Call } from '#base/call.ts';
 import { HakoError } from '#base/errors.ts';
 import { textOf, objectOf } from './fields.ts';
-import type { LogOptions, LogRecord } from './engine.ts';
+import type { LogOptions, LogRecord } from './types.ts';
 import type { EngineHouse } from './house.ts';
 import { recordOf } from './record.ts';
 import { isAlive, resolve, standingOf } from './resolve.ts';

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { Call } from '#base/call.ts';
 import { HakoError, invalid } from '#base/errors.ts';
-import type { EngineObject } from './engine.ts';
+import type { EngineObject } from './types.ts';
 import type { EngineHouse } from './house.ts';
 import { isAlive, resolve, standingOf } from './resolve.ts';
 

@@ -1,7 +1,7 @@
 import { abortable } from '#base/locks.ts';
 import type { Call } from '#base/call.ts';
 import { codeOf } from '#base/errors.ts';
-import type { WaitCondition } from './engine.ts';
+import type { WaitCondition } from './types.ts';
 import { keyOf, type EngineHouse } from './house.ts';
 import { isAlive, resolve, standingOf } from './resolve.ts';
 
