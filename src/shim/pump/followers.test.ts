@@ -142,7 +142,7 @@ for (const terminal of [false, true]) {
 
 test('a follower that is killed frees what it held', { timeout: 60_000 }, async (t) => {
   const box = await startBox(t);
-  const lock = new URL('../../sys/range-lock.ts', import.meta.url).href;
+  const lock = import.meta.resolve('#sys/range-lock.ts');
   const script = `
     const { openSync } = await import('node:fs');
     const { tryShareRange } = await import(${JSON.stringify(lock)});
