@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { Call } from '#base/call.ts';
 import { call } from '../../test/support/bridge.ts';
+import { eventually } from '../../test/support/expect.ts';
 import { serve, type TestServer } from '../../test/support/http-server.ts';
 import { hostPlatform, makeImage, makeIndex, pushImage, type MadeImage } from '../../test/support/images.ts';
 import { openHarbour, type Harbour } from '../../test/support/pulls.ts';
@@ -236,7 +237,9 @@ test('under the lease of the caller, too, no half of a blob or layer is left', a
   const [first, second] = image.layers;
   await using server = await serveImage(image, (digest, _range, send) => {
     if (digest !== second?.digest) return false;
-    send(200, Buffer.alloc(second.size));
+    // A layer that fails ends the others: it must not fail before the first one is here.
+    const isHere = (): void => assert.notEqual(content.find(call, first?.digest ?? ''), undefined);
+    void eventually(isHere).finally(() => send(200, Buffer.alloc(second.size)));
     return true;
   });
   await using harbour = await openHarbour();
