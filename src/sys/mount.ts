@@ -1,5 +1,6 @@
 import { HakoError, invalid, unimplemented } from '#base/errors.ts';
 import { check, libc, SysError } from './libc.ts';
+import { openWithin, RESOLVE_IN_ROOT } from './openat2.ts';
 
 const mountCall = libc(
   'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
@@ -9,9 +10,6 @@ const openCall = libc('int open(const char *path, int flags, unsigned int mode)'
 const closeCall = libc('int close(int fd)');
 const chdirCall = libc('int chdir(const char *path)');
 const fchdirCall = libc('int fchdir(int fd)');
-const openat2Call = libc(
-  'long syscall(long number, int directory, const char *path, uint64_t *how, unsigned long size)',
-);
 
 /** A mount as containerd words it; `core/mounts.ts` has the same shape. */
 export interface MountWords {
@@ -185,12 +183,9 @@ function withinRoot<T>(root: string, target: string, use: (path: string) => T): 
   const relative = target.replace(/^\/+/, '');
   if (relative === '' || relative === '.') return use(root);
   const O_PATH_CLOEXEC = 0x200000 | 0x80000;
-  const RESOLVE_IN_ROOT = 0x10;
   const directory = check(openCall(root, O_PATH_CLOEXEC | 0x10000, 0), 'open', root);
   try {
-    const how = new BigUint64Array([BigInt(O_PATH_CLOEXEC), 0n, BigInt(RESOLVE_IN_ROOT)]);
-    const OPENAT2 = 437;
-    const fd = check(openat2Call(OPENAT2, directory, relative, how, how.byteLength), 'openat2', `${root}/${relative}`);
+    const fd = openWithin(directory, relative, O_PATH_CLOEXEC, RESOLVE_IN_ROOT);
     try {
       return use(`/proc/self/fd/${fd}`);
     } finally {

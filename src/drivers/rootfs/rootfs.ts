@@ -7,20 +7,14 @@ import type { Mount } from '#core/mounts.ts';
 import type { RootfsReader } from '#core/rootfs.ts';
 import { check, libc, SysError } from '#sys/libc.ts';
 import { mountAll, unmountAll } from '#sys/mount.ts';
+import { openWithin, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from '#sys/openat2.ts';
 
 const openCall = libc('int open(const char *path, int flags, unsigned int mode)');
-const openat2Call = libc(
-  'long syscall(long number, int directory, const char *path, uint64_t *how, unsigned long size)',
-);
 const MNT_DETACH = 2;
 const umountCall = libc('int umount2(const char *target, int flags)');
 
 const O_PATH = 0x200000;
 const O_CLOEXEC = 0x80000;
-const RESOLVE_IN_ROOT = 0x10;
-const RESOLVE_NO_MAGICLINKS = 0x02;
-/** The same number on every architecture (openat2(2), Linux 5.6). */
-const SYS_openat2 = 437;
 
 /** passwd files of whole directories of people fit; a device or an endless file does not. */
 const maxFile = 4 * 1024 * 1024;
@@ -131,9 +125,8 @@ function readonly(mount: Mount): Mount {
 /** Opens a place inside `root` without any right to it but looking; undefined when it is not there. */
 function openInRoot(root: number, inside: string): number | undefined {
   const relative = path.posix.normalize(inside).replace(/^\/+/, '') || '.';
-  const how = new BigUint64Array([BigInt(O_PATH | O_CLOEXEC), 0n, BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)]);
   try {
-    return check(openat2Call(SYS_openat2, root, relative, how, how.byteLength), 'openat2', inside);
+    return openWithin(root, relative, O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
   } catch (error) {
     if (error instanceof SysError && ['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES'].includes(error.errno)) return undefined;
     throw error;
