@@ -15,7 +15,7 @@ export const table = {
   doors: ['base', 'core', 'proto', 'wire', 'services'],
   shim: ['base', 'proto', 'sys', 'wire'],
   rootless: ['base', 'proto', 'sys', 'wire'],
-  client: ['base', 'proto', 'wire'],
+  client: ['base', 'proto', 'sys', 'wire'],
   cli: ['base', 'client'],
   daemon: ['base', 'proto', 'sys', 'core', 'wire', 'metadata', 'drivers', 'services', 'doors'],
 };
