@@ -1,6 +1,6 @@
 import { invalid } from '#base/errors.ts';
+import { block, checkSum, cut, moment, numberIn, paxRecords, plainName, whole, xattrsOf } from '#base/tar-header.ts';
 import { textOf, type Moment } from '#sys/at.ts';
-import { block, checkSum, cut, moment, numberIn, paxRecords, plainName, whole, xattrsOf } from './tar-header.ts';
 
 /**
  * Reads tar: ustar, PAX (POSIX.1-2001) and GNU's long names and large numbers. Names are byte strings (see sys/at.ts).

@@ -1,5 +1,4 @@
-import { invalid } from '#base/errors.ts';
-import type { Moment } from '#sys/at.ts';
+import { invalid } from './errors.ts';
 
 /** The fields of tar headers and the records of PAX headers. What is malformed is invalid-argument. */
 
@@ -89,7 +88,7 @@ export function whole(text: string, what: string): number {
 }
 
 /** PAX times are decimal seconds with any number of digits after the point. */
-export function moment(text: string, what: string): Moment {
+export function moment(text: string, what: string): { seconds: number; nanoseconds: number } {
   const matched = /^(-?)([0-9]{1,15})(?:\.([0-9]*))?$/.exec(text);
   if (matched === null) throw invalid(`${what} "${text.slice(0, 40)}" is no time`);
   const [, minus, seconds = '0', fraction = ''] = matched;
