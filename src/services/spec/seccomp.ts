@@ -1,5 +1,5 @@
 import { invalid } from '#base/errors.ts';
-import { always, architectures, byArchitecture, byCapability } from './seccomp-syscalls.ts';
+import { always, architectures, byArchitecture, byCapability } from '#base/seccomp-syscalls.ts';
 
 interface Argument {
   readonly index: number;
