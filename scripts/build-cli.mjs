@@ -26,7 +26,7 @@ function stamp() {
   const hash = createHash('sha256').update(JSON.stringify([version, devDependencies.esbuild, process.version]));
   for (const file of [fileURLToPath(import.meta.url), ...programs.map((name) => join(home, 'bin', name))])
     hash.update(readFileSync(file));
-  for (const room of ['base', 'wire', 'client', 'cli']) {
+  for (const room of ['base', 'proto', 'sys', 'wire', 'client', 'cli']) {
     const names = readdirSync(join(home, 'src', room), { recursive: true }).map(String);
     for (const name of names.filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts')).sort()) {
       hash.update(`${room}/${name}\0`).update(readFileSync(join(home, 'src', room, name)));
@@ -43,6 +43,8 @@ async function bundle(name) {
     outfile: unfinished,
     bundle: true,
     platform: 'node',
+    // Its native half cannot be bundled; few commands make system calls.
+    external: ['koffi'],
     // A classic script starts some milliseconds faster than a module.
     format: 'cjs',
     target: 'node24',
@@ -62,12 +64,21 @@ function launcherFlags(name) {
   return flags.split(' ').filter((flag) => flag !== '');
 }
 
+/** Command lines that load what most commands need, and then find no daemon. */
+const warmUps = {
+  hako: [['-H', 'unix:///nonexistent/hako.sock', 'ps', '-a']],
+  hakoctl: [
+    ['-a', '/nonexistent/hako.sock', 'containers', 'list'],
+    ['-a', '/nonexistent/hako.sock', 'images', 'list'],
+  ],
+};
+
 /** Runs each bundle once, so that the compiled code is on disk, also for users who may not write there. */
 function compile() {
   const cache = join(dist, 'compiled');
   rmSync(cache, { recursive: true, force: true });
   for (const name of programs) {
-    for (const words of [['-H', 'unix:///nonexistent/hako.sock', 'ps', '-a']]) {
+    for (const words of warmUps[name]) {
       spawnSync(process.execPath, [...launcherFlags(name), join(dist, `${name}.cjs`), ...words], {
         env: { ...process.env, NODE_COMPILE_CACHE: cache },
         stdio: 'ignore',

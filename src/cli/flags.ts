@@ -12,6 +12,12 @@ export interface FlagSpec {
   readonly preset?: boolean;
   /** Another name of the same flag, not shown in the help. */
   readonly alias?: string;
+  /** What a value is when nothing is given. */
+  readonly fallback?: string;
+  /** The environment variable that gives it when the command line does not. */
+  readonly variable?: string;
+  /** Left out of the help: kept for scripts. */
+  readonly hidden?: boolean;
 }
 
 export type Flags = Readonly<Record<string, FlagSpec>>;
@@ -21,7 +27,9 @@ export type Values<F extends Flags> = {
     ? boolean
     : F[K]['kind'] extends 'many'
       ? readonly string[]
-      : string | undefined;
+      : F[K] extends { readonly fallback: string }
+        ? string
+        : string | undefined;
 };
 
 export interface Parsed<F extends Flags> {

@@ -48,16 +48,23 @@ export type Caller<M> = M extends {
 
 export type Client<S extends DescService> = { readonly [K in keyof S['method']]: Caller<S['method'][K]> };
 
+export interface GrpcClientOptions {
+  /** Milliseconds that the server may take to accept the connection and to speak HTTP/2 on it. */
+  readonly connectTimeout?: number | undefined;
+}
+
 /** One connection to a gRPC server on a unix socket: made at the first call, made again when it is lost. */
 export class GrpcClient {
   readonly #path: string;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #options: GrpcClientOptions;
   #session: ClientHttp2Session | undefined;
 
   /** `headers` go with every call. */
-  constructor(path: string, headers: Readonly<Record<string, string>> = {}) {
+  constructor(path: string, headers: Readonly<Record<string, string>> = {}, options: GrpcClientOptions = {}) {
     this.#path = path;
     this.#headers = headers;
+    this.#options = options;
   }
 
   /** The methods of a service as functions. They throw HakoError with the code that the server gave. */
@@ -142,9 +149,21 @@ export class GrpcClient {
     // Calls under way tell of the failure; without a listener it would end the program.
     session.on('error', () => {});
     session.once('connect', () => session.setLocalWindowSize(sessionWindow));
+    this.#limitConnecting(session);
     // An idle connection does not keep a program running; a call on it does, through its own promise.
     this.#session = session;
     return session;
+  }
+
+  /** A server that hangs still has its socket, and the kernel connects to it: what counts is that it speaks. */
+  #limitConnecting(session: ClientHttp2Session): void {
+    const { connectTimeout } = this.#options;
+    if (connectTimeout === undefined) return;
+    const late = setTimeout(() => {
+      session.destroy(new HakoError('deadline-exceeded', `no answer within ${connectTimeout} ms`));
+    }, connectTimeout);
+    session.once('remoteSettings', () => clearTimeout(late));
+    session.once('close', () => clearTimeout(late));
   }
 }
 

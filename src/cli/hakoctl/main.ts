@@ -1,17 +1,18 @@
+import { Failure } from '../failure.ts';
 import { print } from '../output.ts';
-import { ownVersion } from '../version.ts';
+import { dispatch } from './dispatch.ts';
 
-/** `hakoctl`, the low-level command line at the containerd door. Its commands are still to come. */
-export function main(words: readonly string[]): number {
-  const [first] = words;
-  if (first === '--version' || first === '-v') {
-    print(1, `hakoctl version ${ownVersion()}\n`);
-    return 0;
+/** Runs one command line; resolves with the exit code. Only what the command needs is loaded. */
+export async function main(words: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
+  try {
+    return await dispatch(words, environment);
+  } catch (error) {
+    if (error instanceof Failure) {
+      if (error.message !== '') print(2, `hakoctl: ${error.message}\n`);
+      return error.exitCode;
+    }
+    // Nothing that a person can act on has a stack; for what remains it is the only trace.
+    print(2, `hakoctl: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    return 1;
   }
-  const what = first === undefined || first.startsWith('-') ? 'its commands are' : `"${first}" is`;
-  print(
-    2,
-    `hakoctl: ${what} not implemented yet: use "ctr --address /run/hakobune/hakobune.sock" for now, or "hako"\n`,
-  );
-  return 1;
 }

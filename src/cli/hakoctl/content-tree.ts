@@ -1,0 +1,3 @@
+import type { Tree } from './command.ts';
+
+export const contentTree: Tree = {};

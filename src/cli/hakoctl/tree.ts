@@ -1,0 +1,68 @@
+import type { Tree } from './command.ts';
+import { containerTree } from './containers-tree.ts';
+import { contentTree } from './content-tree.ts';
+import { imagesTree } from './images-tree.ts';
+import { snapshotsTree } from './snapshots-tree.ts';
+
+const { containers, run, tasks, sandboxes, shim } = containerTree;
+
+const namespaces: Tree = {
+  create: {
+    summary: 'Create a new namespace',
+    aliases: ['c'],
+    load: async () => (await import('./commands/namespaces.ts')).create,
+  },
+  list: {
+    summary: 'List namespaces',
+    aliases: ['ls'],
+    load: async () => (await import('./commands/namespaces.ts')).list,
+  },
+  remove: {
+    summary: 'Remove one or more namespaces',
+    aliases: ['rm'],
+    load: async () => (await import('./commands/namespaces.ts')).remove,
+  },
+  label: {
+    summary: 'Set and clear labels for a namespace',
+    load: async () => (await import('./commands/namespaces.ts')).label,
+  },
+};
+
+const leases: Tree = {
+  list: {
+    summary: 'List all active leases',
+    aliases: ['ls'],
+    load: async () => (await import('./commands/leases.ts')).list,
+  },
+  create: { summary: 'Create a lease', load: async () => (await import('./commands/leases.ts')).create },
+  delete: {
+    summary: 'Delete one or more leases',
+    aliases: ['del', 'remove', 'rm'],
+    load: async () => (await import('./commands/leases.ts')).remove,
+  },
+};
+
+/** All commands, in the order in which the help shows them: `ctr`'s, and then ours. */
+export const tree: Tree = {
+  ...(containers && { containers }),
+  ...(run && { run }),
+  ...(tasks && { tasks }),
+  ...(sandboxes && { sandboxes }),
+  images: { summary: 'Manage images', aliases: ['image', 'i'], commands: imagesTree },
+  content: { summary: 'Manage content', commands: contentTree },
+  snapshots: {
+    summary: 'Manage snapshots',
+    aliases: ['snapshot'],
+    flags: {
+      snapshotter: {
+        kind: 'one',
+        variable: 'CONTAINERD_SNAPSHOTTER',
+        help: 'Snapshotter name. Empty value stands for the default value.',
+      },
+    },
+    commands: snapshotsTree,
+  },
+  leases: { summary: 'Manage leases', commands: leases },
+  namespaces: { summary: 'Manage namespaces', aliases: ['namespace', 'ns'], commands: namespaces },
+  ...(shim && { shim }),
+};
