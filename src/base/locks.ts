@@ -25,6 +25,41 @@ export class Locks {
   }
 }
 
+/** Lets many pass at once, or one alone, in the order in which they came. */
+export class Gate {
+  /** Ends with everybody who went alone so far. */
+  #alone: Promise<void> = Promise.resolve();
+  #passing: Promise<void>[] = [];
+
+  /** Goes together with others that pass. */
+  async pass(signal: AbortSignal): Promise<Disposable> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const before = this.#alone;
+    this.#passing.push(promise);
+    void promise.then(() => (this.#passing = this.#passing.filter((one) => one !== promise)));
+    return enter(before, resolve, signal);
+  }
+
+  /** Waits for everybody who came before, and lets nobody else in. */
+  async passAlone(signal: AbortSignal): Promise<Disposable> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const before = Promise.all([this.#alone, ...this.#passing]).then(() => {});
+    this.#passing = [];
+    this.#alone = before.then(() => promise);
+    return enter(before, resolve, signal);
+  }
+}
+
+async function enter(before: Promise<void>, release: () => void, signal: AbortSignal): Promise<Disposable> {
+  try {
+    await abortable(before, signal);
+  } catch (error) {
+    release();
+    throw error;
+  }
+  return { [Symbol.dispose]: release };
+}
+
 /** `promise`, or the reason of `signal` if that comes first. The promise itself goes on. */
 export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();

@@ -2,14 +2,16 @@ import type { Labels } from './any.ts';
 import type { Mount } from './mounts.ts';
 
 /**
- * Names a directory tree on disk. Ours, never the user's: keys and namespaces stay in metadata. A short integer in
- * decimal, since the mount options of all layers must fit one page.
+ * Names a tree to its driver. A short integer in decimal, which the ledger gave out: keys and namespaces stay in metadata,
+ * and the mount options of all layers must fit one page. Only a driver before a remote side has names of its own.
  */
 export type SnapshotId = string & { readonly brand: 'SnapshotId' };
 
 /** A tree, and what lies beneath it. `parents` run from nearest to deepest. */
 export interface Layer {
   readonly id: SnapshotId;
+  /** Whose it is: a remote side may want to know. */
+  readonly namespace: string;
   readonly parents: readonly SnapshotId[];
   /** True for a view, which mounts nothing writable. */
   readonly readonly: boolean;
@@ -17,8 +19,13 @@ export interface Layer {
   readonly labels: Labels;
 }
 
-/** `complete`: the driver already holds the content, so there is nothing to unpack. */
-export type Created = { readonly kind: 'empty' } | { readonly kind: 'complete' };
+/**
+ * `complete`: the driver already holds the content, so there is nothing to unpack; `id` is its name there when it is not
+ * the one that was asked for, `labels` what the remote side says of it.
+ */
+export type Created =
+  | { readonly kind: 'empty' }
+  | { readonly kind: 'complete'; readonly id?: SnapshotId; readonly labels?: Labels };
 
 export interface Usage {
   readonly bytes: number;
@@ -27,10 +34,20 @@ export interface Usage {
 
 /** Keeps trees on disk. Every implementation passes `core/suites/snapshot-driver.ts`. */
 export interface SnapshotDriver {
+  /**
+   * The name that a tree is to have, for a driver before a remote side: the ledger keeps it and says it in every call.
+   * Without this method ids are the ledger's numbers.
+   */
+  name?(tree: { readonly namespace: string; readonly id: SnapshotId; readonly key: string }): SnapshotId;
   /** Makes the tree. Idempotent: boot repeats it after a crash. */
   create(layer: Layer, signal: AbortSignal): Promise<Created>;
-  /** Promises that the tree will not change again, and weighs it. */
-  seal(layer: Layer, signal: AbortSignal): Promise<Usage>;
+  /**
+   * Promises that the tree will not change again, and weighs it. A driver with names calls it `as` from then on.
+   * Idempotent: a caller who heard no answer asks again.
+   */
+  seal(layer: Layer, signal: AbortSignal, as?: SnapshotId): Promise<Usage>;
+  /** Tells a remote side the labels that concern it. */
+  relabel?(layer: Layer, signal: AbortSignal): Promise<void>;
   /** Weighs a tree that may still change, without its parents. */
   usage(layer: Layer, signal: AbortSignal): Promise<Usage>;
   /** Says how to mount the tree. Asynchronous for drivers behind a socket. */
@@ -42,6 +59,8 @@ export interface SnapshotDriver {
   sync?(signal: AbortSignal): Promise<void>;
   /** Deletes the tree. Idempotent: the garbage collector repeats itself. */
   remove(id: SnapshotId, signal: AbortSignal): Promise<void>;
-  /** Every tree on disk, for reconciling at boot. */
+  /** Lets a remote side free what it still keeps of removed trees. */
+  cleanup?(signal: AbortSignal): Promise<void>;
+  /** Every tree on disk, for reconciling at boot; of a remote side's only those that we made. */
   list(signal: AbortSignal): AsyncIterable<SnapshotId>;
 }

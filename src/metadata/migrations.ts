@@ -64,6 +64,18 @@ const steps: readonly string[] = [
 
   CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
   `,
+  // What a remote side calls a tree, and is to call it once it is committed; NULL where its name is the id.
+  `
+  ALTER TABLE snapshots ADD COLUMN tree TEXT;
+  ALTER TABLE snapshots ADD COLUMN sealing TEXT;
+  CREATE INDEX snapshots_by_tree ON snapshots (snapshotter, tree) WHERE tree IS NOT NULL;
+  `,
+  `
+  CREATE TABLE journal (
+    seq INTEGER PRIMARY KEY, kept_at INTEGER NOT NULL, upto INTEGER NOT NULL,
+    at INTEGER NOT NULL, nanos INTEGER NOT NULL, namespace TEXT NOT NULL, topic TEXT NOT NULL,
+    type TEXT NOT NULL, value BLOB NOT NULL);
+  `,
 ];
 
 /** Brings the schema up to date. Refuses a ledger that a newer release has written. */

@@ -9,6 +9,10 @@ export type SnapshotKind = 'view' | 'active' | 'committed';
 /** A tree: the client's key, and the id that its driver knows. */
 export interface SnapshotRow {
   readonly id: SnapshotId;
+  /** What its driver calls it: the id, unless the driver has names of its own. */
+  readonly tree: SnapshotId;
+  /** What it may be called already, when the driver was told to seal it and we did not hear the answer. */
+  readonly sealing: SnapshotId | undefined;
   readonly namespace: string;
   readonly snapshotter: string;
   readonly key: string;
@@ -25,6 +29,9 @@ export interface SnapshotRow {
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
+
+/** A tree that no row names any more. */
+export type DroppedTree = Pick<SnapshotRow, 'snapshotter' | 'tree' | 'sealing'>;
 
 const SELECT = `SELECT s.*, coalesce(p.key, '') AS parent_key FROM snapshots s LEFT JOIN snapshots p ON p.id = s.parent`;
 
@@ -68,16 +75,29 @@ export class SnapshotTable {
     return this.#db.get('SELECT 1 FROM snapshots WHERE parent = ? LIMIT 1', Number(id)) !== undefined;
   }
 
-  /** The trees beneath it, nearest first. */
+  /** Whether any row needs what this driver calls so. */
+  keeps(snapshotter: string, tree: SnapshotId): boolean {
+    const named = this.#db.get(
+      'SELECT 1 FROM snapshots WHERE snapshotter = ? AND tree IS NOT NULL AND (tree = ? OR sealing = ?) LIMIT 1',
+      snapshotter,
+      tree,
+      tree,
+    );
+    if (named !== undefined || !/^[0-9]{1,15}$/.test(tree)) return named !== undefined;
+    const plain = 'SELECT 1 FROM snapshots WHERE id = ? AND snapshotter = ? AND tree IS NULL';
+    return this.#db.get(plain, Number(tree), snapshotter) !== undefined;
+  }
+
+  /** The trees beneath it, as their driver calls them, nearest first. */
   ancestors(id: SnapshotId): SnapshotId[] {
     const rows = this.#db.all(
-      `WITH RECURSIVE chain (id, parent, depth) AS (
-         SELECT id, parent, 0 FROM snapshots WHERE id = ?
-         UNION ALL SELECT s.id, s.parent, depth + 1 FROM snapshots s JOIN chain ON s.id = chain.parent)
-       SELECT id FROM chain WHERE depth > 0 ORDER BY depth`,
+      `WITH RECURSIVE chain (id, tree, parent, depth) AS (
+         SELECT id, tree, parent, 0 FROM snapshots WHERE id = ?
+         UNION ALL SELECT s.id, s.tree, s.parent, depth + 1 FROM snapshots s JOIN chain ON s.id = chain.parent)
+       SELECT id, tree FROM chain WHERE depth > 0 ORDER BY depth`,
       Number(id),
     );
-    return rows.map((row) => String(number(row, 'id')) as SnapshotId);
+    return rows.map(treeOf);
   }
 
   /** Makes an unconfirmed row and gives its id, which is never given twice. */
@@ -105,22 +125,33 @@ export class SnapshotTable {
     return String(id) as SnapshotId;
   }
 
+  /** Notes what the driver is to call the tree, before it hears of it. */
+  nameTree(id: SnapshotId, tree: SnapshotId): void {
+    this.#db.run('UPDATE snapshots SET tree = ? WHERE id = ?', tree, Number(id));
+  }
+
+  /** Notes what the driver is to call the tree once it is sealed, before it hears of it. */
+  nameSealed(id: SnapshotId, sealing: SnapshotId): void {
+    this.#db.run('UPDATE snapshots SET sealing = ? WHERE id = ?', sealing, Number(id));
+  }
+
   confirm(id: SnapshotId): void {
     this.#db.run('UPDATE snapshots SET confirmed = 1 WHERE id = ?', Number(id));
   }
 
-  /** Turns an active tree into a committed one with a key of its own. */
-  commit(id: SnapshotId, to: { key: string; labels: Labels; bytes: number; inodes: number }): void {
+  /** Turns an active tree into a committed one with a key of its own, and of another name to its driver where given. */
+  commit(id: SnapshotId, to: { key: string; labels: Labels; bytes: number; inodes: number; tree?: SnapshotId }): void {
     const now = Date.now();
     this.#db.run(
       `UPDATE snapshots SET key = ?, kind = 'committed', confirmed = 1, labels = ?, bytes = ?, inodes = ?,
-         created_at = ?, updated_at = ? WHERE id = ?`,
+         created_at = ?, updated_at = ?, tree = coalesce(?, tree), sealing = NULL WHERE id = ?`,
       to.key,
       labelsJson(to.labels),
       to.bytes,
       to.inodes,
       now,
       now,
+      to.tree ?? null,
       Number(id),
     );
   }
@@ -140,17 +171,14 @@ export class SnapshotTable {
   }
 
   /** Forgets what was never confirmed, with everything above it, and gives what was forgotten. */
-  dropUnconfirmed(): { id: SnapshotId; snapshotter: string }[] {
+  dropUnconfirmed(): DroppedTree[] {
     const rows = this.#db.all(
       `WITH RECURSIVE lost (id) AS (
          SELECT id FROM snapshots WHERE confirmed = 0
          UNION SELECT s.id FROM snapshots s JOIN lost ON s.parent = lost.id)
-       DELETE FROM snapshots WHERE id IN (SELECT id FROM lost) RETURNING id, snapshotter`,
+       DELETE FROM snapshots WHERE id IN (SELECT id FROM lost) RETURNING id, snapshotter, tree, sealing`,
     );
-    return rows.map((row) => ({
-      id: String(number(row, 'id')) as SnapshotId,
-      snapshotter: text(row, 'snapshotter'),
-    }));
+    return rows.map((row) => ({ snapshotter: text(row, 'snapshotter'), tree: treeOf(row), sealing: sealingOf(row) }));
   }
 
   /** Never gives out ids up to this one: a tree of that name is on disk. */
@@ -159,9 +187,16 @@ export class SnapshotTable {
   }
 }
 
+const idOf = (row: Row): SnapshotId => String(number(row, 'id')) as SnapshotId;
+const treeOf = (row: Row): SnapshotId => (row['tree'] === null ? idOf(row) : (text(row, 'tree') as SnapshotId));
+const sealingOf = (row: Row): SnapshotId | undefined =>
+  row['sealing'] === null ? undefined : (text(row, 'sealing') as SnapshotId);
+
 function toSnapshot(row: Row): SnapshotRow {
   return {
-    id: String(number(row, 'id')) as SnapshotId,
+    id: idOf(row),
+    tree: treeOf(row),
+    sealing: sealingOf(row),
     namespace: text(row, 'namespace'),
     snapshotter: text(row, 'snapshotter'),
     key: text(row, 'key'),
