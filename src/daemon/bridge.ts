@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HakoError } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
+import { eventCodec } from '#doors/containerd/event-any.ts';
 import { RootfsDriver } from '#drivers/rootfs/rootfs.ts';
 import { StreamDriver } from '#drivers/streams/streams.ts';
 import type { Ledger } from '#metadata/ledger.ts';
@@ -12,6 +14,7 @@ import { Events } from '#services/events.ts';
 import { GarbageCollector } from '#services/gc.ts';
 import { Images } from '#services/images.ts';
 import { Introspection } from '#services/introspection.ts';
+import { Journal } from '#services/journal.ts';
 import { Leases } from '#services/leases.ts';
 import { Namespaces } from '#services/namespaces.ts';
 import { Pulls } from '#services/pull.ts';
@@ -19,6 +22,7 @@ import { Pushes } from '#services/push.ts';
 import type { Services } from '#services/services.ts';
 import { Snapshots } from '#services/snapshots.ts';
 import { Tasks } from '#services/tasks.ts';
+import type { Config } from './config/schema.ts';
 import type { StartedPlugins } from './plugins.ts';
 import { containerdVersion, version } from './version.ts';
 
@@ -27,6 +31,8 @@ export interface BridgeParts {
   readonly state: string;
   readonly ledger: Ledger;
   readonly plugins: StartedPlugins;
+  /** How much of the event journal is kept. */
+  readonly journal: Config['journal'];
   readonly logger: Logger;
   /** Ends with the daemon. */
   readonly signal: AbortSignal;
@@ -50,7 +56,15 @@ export function buildBridge(parts: BridgeParts): Bridge {
   }
   const registry = plugins.get('registry', 'oci');
 
-  const events = new Events({ logger });
+  const journal = new Journal({
+    ledger,
+    codec: eventCodec,
+    maxAge: parts.journal.max_age,
+    maxBytes: parts.journal.max_bytes,
+    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+    logger,
+  });
+  const events = new Events({ codec: eventCodec, ledger, journal, logger });
   const content = new Content({ ledger, events, store: plugins.get('content', 'content'), logger });
   const snapshots = new Snapshots({ ledger, events, drivers, defaultSnapshotter, logger });
   const gc = new GarbageCollector({ ledger, events, content, snapshots, logger });
@@ -99,7 +113,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
   });
 
   return {
-    services: { ...rest, engine },
+    services: { ...rest, engine, journal },
     reconcile: async () => {
       for (const { name } of namespaces.list()) await pulls.recover({ namespace: name, signal });
       await tasks.reconcile(signal);
@@ -112,6 +126,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
       await gc.close();
       await snapshots.close();
       await content.close();
+      await journal.close();
     },
   };
 }

@@ -38,7 +38,10 @@ export async function buildHouse({ config, logger, signal }: HouseOptions): Prom
     logger,
     signal,
   });
-  const bridge = undo.adopt(buildBridge({ root, state, ledger, plugins, logger, signal }), (it) => it.close());
+  const bridge = undo.adopt(
+    buildBridge({ root, state, ledger, plugins, journal: config.journal, logger, signal }),
+    (it) => it.close(),
+  );
   await bridge.reconcile();
 
   const grpc = new GrpcServer(containerdDoor(bridge.services), logger);

@@ -17,14 +17,15 @@ test('a sync under way is not shared, since it may have begun before the commit;
   const durability = new Durability(path);
   t.after(() => durability.close());
   const order: string[] = [];
-  const first = durability.sync(0);
-  const second = durability.sync(0);
-  const third = durability.sync(0);
+  const first = durability.sync(1);
+  assert.equal(durability.sync(1), first, 'nothing was committed since');
+  const second = durability.sync(2);
+  const third = durability.sync(3);
   assert.notEqual(first, second);
   assert.equal(second, third);
   await Promise.all([first.then(() => order.push('first')), second.then(() => order.push('second'))]);
   assert.deepEqual(order, ['first', 'second']);
-  await durability.sync(0);
+  await durability.sync(3);
 });
 
 test('a log that cannot be synced is an error to everybody who waits, and the next sync may succeed', async (t) => {

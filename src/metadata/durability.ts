@@ -25,6 +25,8 @@ export class Durability {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
   #running: Promise<void> | undefined;
+  /** What was committed when the sync under way was asked for. */
+  #covered = 0;
   #next: Promise<void> | undefined;
   #checkpointing = false;
   #checkpointed = 0;
@@ -47,16 +49,18 @@ export class Durability {
 
   /**
    * Resolves when everything committed before this call is on disk. A sync that is already under way may have begun
-   * before that commit, so whoever comes meanwhile shares the one after it. `writes` counts all transactions so far.
+   * before that commit, so whoever has committed since shares the one after it. `writes` counts all transactions so far.
    */
   sync(writes: number): Promise<void> {
     if (this.#running === undefined) {
       this.#checkpoint(writes);
+      this.#covered = writes;
       this.#running = this.#ask('sync').finally(() => {
         this.#running = undefined;
       });
       return this.#running;
     }
+    if (writes <= this.#covered) return this.#running;
     this.#next ??= this.#running
       .catch(() => {}) // Its own callers were told; those after it get an answer of their own.
       .then(() => {

@@ -44,7 +44,7 @@ test('a ledger that a newer release has written is refused with both versions na
   const db = new Sqlite(path);
   db.run('INSERT INTO migrations (version, applied_at) VALUES (999, 0)');
   db.close();
-  assert.throws(() => new Ledger({ path }), { code: 'failed-precondition', message: /schema version 999.*up to 1/ });
+  assert.throws(() => new Ledger({ path }), { code: 'failed-precondition', message: /schema version 999.*up to \d+:/ });
 });
 
 test('a file that is no database is refused as damaged', async (t) => {

@@ -7,6 +7,7 @@ import { BlobTable } from './tables/blobs.ts';
 import { ContainerTable } from './tables/containers.ts';
 import { ImageTable } from './tables/images.ts';
 import { IngestTable } from './tables/ingests.ts';
+import { JournalTable } from './tables/journal.ts';
 import { LeaseTable } from './tables/leases.ts';
 import { NameTable } from './tables/names.ts';
 import { NamespaceTable } from './tables/namespaces.ts';
@@ -31,6 +32,7 @@ export class Ledger {
   readonly ingests: IngestTable;
   readonly snapshots: SnapshotTable;
   readonly leases: LeaseTable;
+  readonly journal: JournalTable;
   readonly processes: ProcessTable;
   readonly runs: RunTable;
   /** Docker's names. Names and container ids share one look-up space. */
@@ -68,6 +70,7 @@ export class Ledger {
     this.ingests = new IngestTable(this.#db);
     this.snapshots = new SnapshotTable(this.#db);
     this.leases = new LeaseTable(this.#db);
+    this.journal = new JournalTable(this.#db);
     this.processes = new ProcessTable(this.#db);
     this.runs = new RunTable(this.#db);
     this.names = new NameTable(this.#db);
@@ -77,6 +80,16 @@ export class Ledger {
   /** All of `body` or nothing of it. It must not wait: the type refuses a promise. */
   transaction<T>(body: () => T extends PromiseLike<unknown> ? never : T): T {
     return this.#db.transaction<T>(body);
+  }
+
+  /** True in the body of a transaction. */
+  get inTransaction(): boolean {
+    return this.#db.inTransaction;
+  }
+
+  /** Called when the transaction that is under way has been committed, never when it was not; at once when there is none. */
+  afterCommit(callback: () => void): void {
+    this.#db.afterCommit(callback);
   }
 
   /** Resolves when every transaction committed before this call survives a power cut. */

@@ -17,6 +17,7 @@ export class Sqlite {
   readonly #statements = new Map<string, StatementSync>();
   #depth = 0;
   #writes = 0;
+  #afterCommit: (() => void)[] = [];
 
   constructor(path: string) {
     try {
@@ -57,6 +58,28 @@ export class Sqlite {
   /** All of `body` or nothing of it. A transaction inside another is part of it. */
   transaction<T>(body: () => Synchronous<T>): T {
     if (this.#depth > 0) return body();
+    const result = this.#outermost(body);
+    for (const callback of this.#afterCommit.splice(0)) callback();
+    return result;
+  }
+
+  /** True in the body of a transaction. */
+  get inTransaction(): boolean {
+    return this.#depth > 0;
+  }
+
+  /** Called when the transaction that is under way has been committed, never when it was not; at once when there is none. */
+  afterCommit(callback: () => void): void {
+    if (this.#depth > 0) this.#afterCommit.push(callback);
+    else callback();
+  }
+
+  close(): void {
+    this.#statements.clear();
+    this.#db.close();
+  }
+
+  #outermost<T>(body: () => Synchronous<T>): T {
     this.#db.exec('BEGIN IMMEDIATE');
     this.#depth += 1;
     try {
@@ -65,6 +88,7 @@ export class Sqlite {
       this.#writes += 1;
       return result;
     } catch (error) {
+      this.#afterCommit = [];
       // SQLite rolls back by itself on some errors (disk full): then there is nothing left to roll back.
       try {
         this.#db.exec('ROLLBACK');
@@ -73,11 +97,6 @@ export class Sqlite {
     } finally {
       this.#depth -= 1;
     }
-  }
-
-  close(): void {
-    this.#statements.clear();
-    this.#db.close();
   }
 
   #change(sql: string, values: readonly Value[]): StatementResultingChanges {

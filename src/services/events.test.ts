@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Event } from '#core/events.ts';
+import type { Event, EventCodec } from '#core/events.ts';
+import { Ledger } from '#metadata/ledger.ts';
 import { Events } from './events.ts';
 
 const exit = { kind: 'plain', type: 'TaskExit', fields: { containerId: 'web', exitStatus: 3 } } as const;
@@ -18,8 +19,15 @@ test('a subscriber gets what happens from its call on, before its first read too
   assert.deepEqual(topics, ['default/tasks/exit', 'other/tasks/oom']);
 });
 
+/** Knows one field. */
+const codec: EventCodec = {
+  encode: () => ({ typeUrl: '', value: new Uint8Array() }),
+  field: (payload, [first]) =>
+    payload.kind === 'plain' && first === 'container_id' ? String(payload.fields['containerId']) : undefined,
+};
+
 test('filters choose by topic, namespace and fields in the names of the proto', async () => {
-  const events = new Events();
+  const events = new Events({ codec });
   const stop = new AbortController();
   const heard = events.subscribe(['topic~="^/tasks/.*",event.container_id==web', 'namespace==k8s.io'], stop.signal);
   events.publish('default', '/tasks/exit', exit);
@@ -49,7 +57,7 @@ test('one who waits is woken, and one who leaves is forgotten', async () => {
 test('a subscriber that does not read is cut off and told so, and publishing goes on', async () => {
   const events = new Events();
   const heard = events.subscribe([], new AbortController().signal)[Symbol.asyncIterator]();
-  for (let count = 0; count < 10_001; count += 1) events.publish('default', '/tasks/exit', exit);
+  for (let count = 0; count < 50_001; count += 1) events.publish('default', '/tasks/exit', exit);
   await assert.rejects(heard.next(), { code: 'resource-exhausted' });
   assert.equal((await heard.next()).done, true);
 });
@@ -60,4 +68,52 @@ test('a topic or namespace that is none is refused', () => {
     assert.throws(() => events.publish('default', topic, exit), { code: 'invalid-argument' }, topic);
   }
   assert.throws(() => events.publish('', '/tasks/exit', exit), { code: 'invalid-argument' });
+});
+
+test('an event of a transaction is told when that is safe, and those after it wait for their turn', async () => {
+  const ledger = new Ledger({ path: ':memory:' });
+  const sync = Promise.withResolvers<void>();
+  const events = new Events({
+    ledger: {
+      afterCommit: (told) => ledger.afterCommit(told),
+      durable: () => sync.promise,
+      get inTransaction() {
+        return ledger.inTransaction;
+      },
+    },
+  });
+  const heard: string[] = [];
+  const stop = new AbortController();
+  const listening = (async () => {
+    for await (const { topic } of events.subscribe([], stop.signal)) heard.push(topic);
+  })();
+  ledger.transaction(() => events.publish('default', '/first', exit));
+  events.publish('default', '/second', exit);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(heard, []);
+  sync.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(heard, ['/first', '/second']);
+  stop.abort();
+  await listening;
+});
+
+test('an event of a transaction that is rolled back never happened', async () => {
+  const ledger = new Ledger({ path: ':memory:' });
+  const events = new Events({ ledger });
+  const stop = new AbortController();
+  const heard = events.subscribe([], stop.signal);
+  assert.throws(() =>
+    ledger.transaction(() => {
+      events.publish('default', '/first', exit);
+      throw new Error('no');
+    }),
+  );
+  ledger.transaction(() => events.publish('default', '/second', exit));
+  await new Promise((resolve) => setImmediate(resolve));
+  stop.abort();
+  assert.deepEqual(
+    (await Array.fromAsync(heard)).map(({ topic }) => topic),
+    ['/second'],
+  );
 });

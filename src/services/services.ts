@@ -1,7 +1,9 @@
 import type { Engine } from './engine/engine.ts';
+import type { Journal } from './journal.ts';
 import type { Nouns } from './nouns.ts';
 
 /** The bridge: everything a door may ask for. The daemon builds it, once. */
 export interface Services extends Nouns {
   readonly engine: Engine;
+  readonly journal: Journal;
 }

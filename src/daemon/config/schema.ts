@@ -46,6 +46,10 @@ export const schema = table('Configuration of hakod.', {
     gid,
     group: text('Name of the group whose members may connect. Wins over gid.'),
   }),
+  journal: table('The event journal, which outlives the daemon. A section of our own.', {
+    max_age: duration('How long events are kept.', 7 * 24 * 3_600_000),
+    max_bytes: integer('How much of them is kept, in bytes; 0 keeps none.', 67_108_864, { min: 0, max: 4_294_967_296 }),
+  }),
   debug: table('What the daemon says about itself.', {
     level: choice('From which level on it is written.', logLevels, 'info'),
     format: choice('`auto` is text on a terminal and JSON lines elsewhere.', ['auto', 'text', 'json'], 'auto'),

@@ -7,6 +7,7 @@ import { eventsService } from './events.ts';
 import { healthService } from './health.ts';
 import { imagesService } from './images.ts';
 import { introspectionService } from './introspection.ts';
+import { journalService } from './journal.ts';
 import { leasesService } from './leases.ts';
 import { namespacesService } from './namespaces.ts';
 import { snapshotsService } from './snapshots.ts';
@@ -22,6 +23,7 @@ export function containerdDoor(services: Services): GrpcService[] {
     eventsService(services.events),
     imagesService(services.images),
     introspectionService(services.introspection),
+    journalService(services.journal),
     leasesService(services.leases),
     namespacesService(services.namespaces),
     snapshotsService(services.snapshots),

@@ -1,11 +1,11 @@
-import { fromBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ContainerCreateSchema } from '#proto/gen/containerd/events/container_pb.ts';
 import { ContentCreateSchema } from '#proto/gen/containerd/events/content_pb.ts';
 import { ImageCreateSchema } from '#proto/gen/containerd/events/image_pb.ts';
 import { TaskCreateSchema, TaskExitSchema } from '#proto/gen/containerd/events/task_pb.ts';
-import { eventAny } from './event-any.ts';
+import { eventAny, eventField } from './event-any.ts';
 
 test('an event is the message that its type names, under a bare type URL', () => {
   const any = eventAny({
@@ -64,4 +64,26 @@ test('what a client published is handed on as it came, and an unknown type is ou
   const any = { typeUrl: 'their.Event', value: new Uint8Array([1]) };
   assert.equal(eventAny({ kind: 'any', any }), any);
   assert.throws(() => eventAny({ kind: 'plain', type: 'Mutiny', fields: {} }), { code: 'internal' });
+});
+
+test('filters see the fields that containerd shows them, of our own events and of those that clients publish', () => {
+  const image = { name: 'x', labels: { 'a.b': 'c' } };
+  const create_ = { kind: 'plain', type: 'ImageCreate', fields: image } as const;
+  const published = { kind: 'any', any: eventAny(create_) } as const;
+  const anywhere = { ...published, any: { ...published.any, typeUrl: `type.googleapis.com/${published.any.typeUrl}` } };
+  for (const payload of [create_, published, anywhere]) {
+    assert.equal(eventField(payload, ['name']), 'x');
+    assert.equal(eventField(payload, ['labels', 'a', 'b']), 'c');
+    assert.equal(eventField(payload, ['labels', 'other']), undefined);
+    assert.equal(eventField(payload, ['nothing']), undefined);
+  }
+  const message = create(TaskCreateSchema, { containerId: 'web', pid: 3, io: { stdout: '/f' } });
+  const task = { typeUrl: 'containerd.events.TaskCreate', value: toBinary(TaskCreateSchema, message) };
+  const seen = (path: string): string | undefined => eventField({ kind: 'any', any: task }, path.split('.'));
+  assert.deepEqual(
+    ['container_id', 'containerId', 'pid', 'rootfs', 'bundle', 'io.stdout', 'io.stdin', 'io.terminal', 'io'].map(seen),
+    ['web', undefined, undefined, undefined, undefined, '/f', undefined, 'false', undefined],
+  );
+  const broken = { ...task, value: new Uint8Array([255]) };
+  assert.equal(eventField({ kind: 'any', any: broken }, ['container_id']), undefined);
 });

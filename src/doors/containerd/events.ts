@@ -5,8 +5,8 @@ import type { EnvelopeSchema } from '#proto/gen/containerd/types/event_pb.ts';
 import type { Events } from '#services/events.ts';
 import { grpcService, type GrpcCall, type GrpcService } from '#wire/grpc-service.ts';
 import { callOf } from './call.ts';
-import { fromAny, fromTimestamp, needed, toAny, toTimestamp } from './convert.ts';
-import { eventAny } from './event-any.ts';
+import { fromAny, needed } from './convert.ts';
+import { fromEnvelope, toEnvelope } from './envelope.ts';
 
 export const eventsService = (events: Events): GrpcService =>
   grpcService(EventsApi, {
@@ -16,14 +16,7 @@ export const eventsService = (events: Events): GrpcService =>
       return {};
     },
     forward: (request) => {
-      const { timestamp, namespace, topic, event } = needed(request.envelope, 'envelope');
-      const any = fromAny(event ?? create(AnySchema));
-      events.forward({
-        timestamp: fromTimestamp(timestamp) ?? new Date(),
-        namespace,
-        topic,
-        payload: { kind: 'any', any },
-      });
+      events.forward(fromEnvelope(needed(request.envelope, 'envelope')));
       return {};
     },
     subscribe: (request, call) => subscribe(events, request.filters, call),
@@ -39,7 +32,5 @@ async function* subscribe(
   // From now on nothing is missed, and the caller may know it.
   call.begin();
   call.lasts();
-  for await (const { timestamp, namespace, topic, payload } of happenings) {
-    yield { timestamp: toTimestamp(timestamp), namespace, topic, event: toAny(eventAny(payload)) };
-  }
+  for await (const event of happenings) yield toEnvelope(event);
 }
