@@ -1,21 +1,17 @@
 import zlib from 'node:zlib';
+import { compressionOf as recognise, type Compression } from '#base/compression.ts';
 import { HakoError, invalid } from '#base/errors.ts';
 
-export type Compression = 'gzip' | 'zstd' | 'none';
+export type { Compression } from '#base/compression.ts';
 
 /** Tells the compression of a layer by its first bytes; media types are often wrong. */
 export function compressionOf(head: Uint8Array): Compression {
   const starts = (...bytes: number[]): boolean =>
     head.length >= bytes.length && bytes.every((byte, place) => head[place] === byte);
-  if (starts(0x1f, 0x8b, 0x08)) return 'gzip';
-  if (starts(0x28, 0xb5, 0x2f, 0xfd)) return 'zstd';
-  // RFC 8878, 3.1.2: a skippable frame may come first.
-  if (head.length >= 4 && (head[0]! & 0xf0) === 0x50 && head[1] === 0x2a && head[2] === 0x4d && head[3] === 0x18)
-    return 'zstd';
   if (starts(0x42, 0x5a, 0x68)) throw invalid('compressed with bzip2, which layers may not be: gzip, zstd or none');
   if (starts(0xfd, 0x37, 0x7a, 0x58, 0x5a))
     throw invalid('compressed with xz, which layers may not be: gzip, zstd or none');
-  return 'none';
+  return recognise(head);
 }
 
 /**
