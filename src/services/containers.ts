@@ -76,10 +76,10 @@ export class Containers {
       this.#ledger.namespaces.ensure(call.namespace);
       this.#ledger.containers.put(call.namespace, container);
       this.#name(call, container);
+      const fields = { id: container.id, image: container.image, runtime: container.runtime };
+      this.#events.publish(call.namespace, '/containers/create', { kind: 'plain', type: 'ContainerCreate', fields });
     });
     await this.#ledger.durable();
-    const fields = { id: container.id, image: container.image, runtime: container.runtime };
-    this.#events.publish(call.namespace, '/containers/create', { kind: 'plain', type: 'ContainerCreate', fields });
     return container;
   }
 
@@ -93,12 +93,12 @@ export class Containers {
       check(after, 'update failed validation: ');
       this.#ledger.containers.put(call.namespace, after);
       this.#name(call, after);
+      const { id, image, labels, snapshotKey } = after;
+      const fields = { id, image, labels, snapshotKey };
+      this.#events.publish(call.namespace, '/containers/update', { kind: 'plain', type: 'ContainerUpdate', fields });
       return after;
     });
     await this.#ledger.durable();
-    const { id, image, labels, snapshotKey } = updated;
-    const fields = { id, image, labels, snapshotKey };
-    this.#events.publish(call.namespace, '/containers/update', { kind: 'plain', type: 'ContainerUpdate', fields });
     this.#gc.schedule();
     return updated;
   }
@@ -116,6 +116,7 @@ export class Containers {
       if (!this.#ledger.containers.delete(namespace, id)) throw this.#notFound(call, id);
       this.#ledger.runs.delete(namespace, id);
       this.#ledger.names.releaseAll(namespace, id);
+      this.#events.publish(namespace, '/containers/delete', { kind: 'plain', type: 'ContainerDelete', fields: { id } });
     });
     await this.#ledger.durable();
     for (const callback of this.#onDeleted) {
@@ -126,7 +127,6 @@ export class Containers {
         this.#logger.log('warn', 'cleaning up after a container failed', { namespace, id, error: messageOf(error) });
       }
     }
-    this.#events.publish(namespace, '/containers/delete', { kind: 'plain', type: 'ContainerDelete', fields: { id } });
     this.#gc.schedule();
   }
 

@@ -71,8 +71,8 @@ export class OpenIngest implements ContentWriter {
   }
 
   async commit(expected: { size?: number; digest?: Digest; labels?: Labels }): Promise<Digest> {
-    const { ledger, events } = this.#parts;
-    const { namespace, signal } = this.#call;
+    const { ledger } = this.#parts;
+    const { signal } = this.#call;
     const writer = this.#open();
     const labels = expected.labels ?? {};
     checkLabels(labels, 'info.Labels');
@@ -98,7 +98,6 @@ export class OpenIngest implements ContentWriter {
     await this.close();
     await ledger.durable();
     if (existed) throw new HakoError('already-exists', `content ${digest}: already exists`);
-    events.publish(namespace, '/content/create', { kind: 'plain', type: 'ContentCreate', fields: { digest, size } });
     return digest;
   }
 
@@ -118,7 +117,7 @@ export class OpenIngest implements ContentWriter {
 
   /** Turns the ingest's row into a blob's. True when this namespace had the blob already. */
   #record(digest: Digest, size: number, labels: Labels): boolean {
-    const { ledger } = this.#parts;
+    const { ledger, events } = this.#parts;
     const { namespace } = this.#call;
     return ledger.transaction(() => {
       const existed = ledger.blobs.find(namespace, digest) !== undefined;
@@ -126,6 +125,8 @@ export class OpenIngest implements ContentWriter {
         const now = new Date();
         ledger.namespaces.ensure(namespace);
         ledger.blobs.put(namespace, { digest, size, labels: keptLabels(labels), createdAt: now, updatedAt: now });
+        const fields = { digest, size };
+        events.publish(namespace, '/content/create', { kind: 'plain', type: 'ContentCreate', fields });
       }
       ledger.ingests.delete(this.#row.id);
       release(ledger, this.#call, { type: 'ingests', id: this.#row.ref });

@@ -110,13 +110,10 @@ export class Content {
     this.#ledger.transaction(() => {
       if (!this.#ledger.blobs.delete(call.namespace, digest)) throw missing(digest);
       release(this.#ledger, call, { type: 'content', id: digest });
+      const fields = { digest };
+      this.#events.publish(call.namespace, '/content/delete', { kind: 'plain', type: 'ContentDelete', fields });
     });
     await this.#ledger.durable();
-    this.#events.publish(call.namespace, '/content/delete', {
-      kind: 'plain',
-      type: 'ContentDelete',
-      fields: { digest },
-    });
     this.#background.start('removing a deleted blob', (signal) => this.discard([digest], signal));
   }
 

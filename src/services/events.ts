@@ -34,20 +34,23 @@ export class Events {
     this.#logger = parts.logger ?? silent;
   }
 
-  /** In the transaction of what it tells of, if that is possible: then a kill cannot come between the two. */
-  publish(namespace: string, topic: string, payload: EventPayload): void {
-    this.forward({ timestamp: new Date(), namespace, topic, payload });
+  /**
+   * In the transaction of what it tells of, if that is possible: then a kill cannot come between the two. `sync: false`
+   * tells it as soon as that is committed, for what promises nothing over a power cut.
+   */
+  publish(namespace: string, topic: string, payload: EventPayload, options: { sync?: boolean } = {}): void {
+    this.forward({ timestamp: new Date(), namespace, topic, payload }, options);
   }
 
   /** Hands on an event that someone else stamped. */
-  forward(event: Event): void {
+  forward(event: Event, options: { sync?: boolean } = {}): void {
     checkIdentifier(event.namespace, 'event envelope has invalid namespace');
     checkTopic(event.topic);
     const { ledger } = this.#parts;
     this.#keep(event);
     if (ledger?.inTransaction !== true) this.#post(event, undefined);
     // The one who committed waits for the same sync.
-    else ledger.afterCommit(() => this.#post(event, ledger.durable()));
+    else ledger.afterCommit(() => this.#post(event, options.sync === false ? undefined : ledger.durable()));
   }
 
   /** What happens from this call on (it subscribes at once, before the first `next`). Ends with the signal. */

@@ -60,9 +60,9 @@ export class Images {
       if (this.find(call, image.name) !== undefined) throw alreadyExists('image', image.name);
       this.#ledger.namespaces.ensure(call.namespace);
       this.#ledger.images.put(call.namespace, image);
+      this.#publish(call, '/images/create', 'ImageCreate', image);
     });
     await this.#ledger.durable();
-    this.#publish(call, '/images/create', 'ImageCreate', image);
     return image;
   }
 
@@ -85,10 +85,10 @@ export class Images {
       check(image);
       this.#hold(call, image);
       this.#ledger.images.put(call.namespace, image);
+      this.#publish(call, '/images/update', 'ImageUpdate', image);
       return image;
     });
     await this.#ledger.durable();
-    this.#publish(call, '/images/update', 'ImageUpdate', updated);
     // What it pointed at before may be held by nothing now.
     this.#gc.schedule();
     return updated;
@@ -99,9 +99,9 @@ export class Images {
     this.#ledger.transaction(() => {
       if (!this.#ledger.images.delete(call.namespace, name)) throw notFound('image', name);
       release(this.#ledger, call, { type: 'images', id: name });
+      this.#events.publish(call.namespace, '/images/delete', { kind: 'plain', type: 'ImageDelete', fields: { name } });
     });
     await this.#ledger.durable();
-    this.#events.publish(call.namespace, '/images/delete', { kind: 'plain', type: 'ImageDelete', fields: { name } });
     if (options.sync) await this.#gc.run(call.signal);
     else this.#gc.schedule();
   }

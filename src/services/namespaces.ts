@@ -37,13 +37,13 @@ export class Namespaces {
   async create(namespace: Namespace): Promise<Namespace> {
     checkIdentifier(namespace.name);
     checkLabels(namespace.labels, 'namespace.Labels');
+    const created = { name: namespace.name, labels: keptLabels(namespace.labels) };
     this.#ledger.transaction(() => {
       if (this.#ledger.namespaces.find(namespace.name) !== undefined) throw alreadyExists('namespace', namespace.name);
       this.#ledger.namespaces.put(namespace);
+      this.#publish('/namespaces/create', 'NamespaceCreate', created);
     });
     await this.#ledger.durable();
-    const created = { name: namespace.name, labels: keptLabels(namespace.labels) };
-    this.#publish('/namespaces/create', 'NamespaceCreate', created);
     return created;
   }
 
@@ -58,10 +58,11 @@ export class Namespaces {
       });
       checkLabels(labels, 'namespace.Labels');
       this.#ledger.namespaces.put({ name: namespace.name, labels });
-      return { name: namespace.name, labels: keptLabels(labels) };
+      const after = { name: namespace.name, labels: keptLabels(labels) };
+      this.#publish('/namespaces/update', 'NamespaceUpdate', after);
+      return after;
     });
     await this.#ledger.durable();
-    this.#publish('/namespaces/update', 'NamespaceUpdate', updated);
     return updated;
   }
 
@@ -76,9 +77,9 @@ export class Namespaces {
         );
       }
       if (!this.#ledger.namespaces.delete(name)) throw notFound('namespace', name);
+      this.#events.publish(name, '/namespaces/delete', { kind: 'plain', type: 'NamespaceDelete', fields: { name } });
     });
     await this.#ledger.durable();
-    this.#events.publish(name, '/namespaces/delete', { kind: 'plain', type: 'NamespaceDelete', fields: { name } });
   }
 
   #publish(topic: string, type: string, namespace: Namespace): void {

@@ -126,17 +126,16 @@ export class TaskExits {
     const { namespace, id, execId } = entry.ref;
     const first = ledger.transaction(() => {
       const recorded = ledger.processes.stop(namespace, id, execId, exit);
-      if (recorded && execId === '') this.#recordRun(entry.ref, exit, error);
-      return recorded;
+      if (!recorded) return false;
+      if (execId === '') this.#recordRun(entry.ref, exit, error);
+      const fields = { containerId: id, id: execId || id, pid: exit.pid, exitStatus: exit.status, exitedAt: exit.at };
+      events.publish(namespace, '/tasks/exit', { kind: 'plain', type: 'TaskExit', fields });
+      return true;
     });
     // A ledger that cannot be synced is no reason to keep an exit from those who wait.
     await ledger.durable().catch((failure: unknown) => {
       this.#parts.logger.log('error', 'an exit is not safe from a power cut', { error: messageOf(failure) });
     });
-    if (first) {
-      const fields = { containerId: id, id: execId || id, pid: exit.pid, exitStatus: exit.status, exitedAt: exit.at };
-      events.publish(namespace, '/tasks/exit', { kind: 'plain', type: 'TaskExit', fields });
-    }
     entry.exit.resolve(exit);
     try {
       if (first && execId === '') await this.#parts.exited(entry.ref, exit);

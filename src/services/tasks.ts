@@ -138,10 +138,10 @@ export class Tasks {
     ledger.transaction(() => {
       ledger.processes.setStatus(ref.namespace, ref.id, '', 'created', pid);
       ledger.runs.put(ref.namespace, ref.id, { status: 'created', pid, exitCode: 0, error: '', oomKilled: false });
+      const bundle = this.#bundle(ref);
+      const fields = { containerId: task.id, bundle, rootfs, io: task.stdio, checkpoint: '', pid };
+      this.#publish(call, '/tasks/create', 'TaskCreate', fields);
     });
-    const bundle = this.#bundle(ref);
-    const fields = { containerId: task.id, bundle, rootfs, io: task.stdio, checkpoint: '', pid };
-    this.#publish(call, '/tasks/create', 'TaskCreate', fields);
     this.#exits.watch(ref);
     return { pid };
   }
@@ -155,8 +155,6 @@ export class Tasks {
     try {
       const { pid } = await this.#parts.runtime.start(ref, call.signal);
       this.#started(ref, pid);
-      if (execId === '') this.#publish(call, '/tasks/start', 'TaskStart', { containerId: id, pid });
-      else this.#publish(call, '/tasks/exec-started', 'TaskExecStarted', { containerId: id, execId, pid });
       this.#exits.watch(ref);
       return { pid };
     } catch (error) {
@@ -180,15 +178,15 @@ export class Tasks {
       // Before the row goes: a kill between the two only means that it is done again.
       await this.#hooks.released(ref);
       for (const exec of ledger.processes.execs(ref.namespace, id)) this.#exits.forget(exec);
-      ledger.processes.deleteTask(ref.namespace, id);
+      const fields = { containerId: id, pid: exit.pid, exitStatus: exit.status, exitedAt: exit.at, id: '' };
+      ledger.transaction(() => {
+        ledger.processes.deleteTask(ref.namespace, id);
+        this.#publish(call, '/tasks/delete', 'TaskDelete', fields);
+      });
     } else {
       ledger.processes.delete(ref.namespace, id, execId);
     }
     this.#exits.forget(ref);
-    if (execId === '') {
-      const fields = { containerId: id, pid: exit.pid, exitStatus: exit.status, exitedAt: exit.at, id: '' };
-      this.#publish(call, '/tasks/delete', 'TaskDelete', fields);
-    }
     return exit;
   }
 
@@ -219,9 +217,11 @@ export class Tasks {
     undo.defer(() => ledger.processes.delete(ref.namespace, id, execId));
     await runtime.exec(ref, { spec, stdio }, call.signal);
     undo.move();
-    ledger.processes.setStatus(ref.namespace, id, execId, 'created', 0);
+    ledger.transaction(() => {
+      ledger.processes.setStatus(ref.namespace, id, execId, 'created', 0);
+      this.#publish(call, '/tasks/exec-added', 'TaskExecAdded', { containerId: id, execId });
+    });
     this.#exits.expect(ref);
-    this.#publish(call, '/tasks/exec-added', 'TaskExecAdded', { containerId: id, execId });
   }
 
   async get(call: Call, id: string, execId: string): Promise<TaskProcess> {
@@ -325,8 +325,13 @@ export class Tasks {
   #started(ref: ProcessRef, pid: number): void {
     const { ledger } = this.#parts;
     ledger.transaction(() => {
-      ledger.processes.setStatus(ref.namespace, ref.id, ref.execId, 'running', pid);
-      if (ref.execId !== '') return;
+      const { id, execId } = ref;
+      ledger.processes.setStatus(ref.namespace, id, execId, 'running', pid);
+      if (execId !== '') {
+        this.#publish(ref, '/tasks/exec-started', 'TaskExecStarted', { containerId: id, execId, pid });
+        return;
+      }
+      this.#publish(ref, '/tasks/start', 'TaskStart', { containerId: id, pid });
       const startedAt = new Date();
       const run = { status: 'running', pid, exitCode: 0, error: '', oomKilled: false, startedAt } as const;
       ledger.runs.put(ref.namespace, ref.id, run);
@@ -443,8 +448,13 @@ export class Tasks {
     if (container !== undefined) await this.#hooks.exited(ref.namespace, container, exit);
   }
 
-  #publish(call: Call, topic: string, type: string, fields: Readonly<Record<string, unknown>>): void {
-    this.#parts.events.publish(call.namespace, topic, { kind: 'plain', type, fields });
+  #publish(
+    { namespace }: { namespace: string },
+    topic: string,
+    type: string,
+    fields: Readonly<Record<string, unknown>>,
+  ): void {
+    this.#parts.events.publish(namespace, topic, { kind: 'plain', type, fields }, { sync: false });
   }
 
   #lock(ref: ProcessRef, signal: AbortSignal): Promise<Disposable> {

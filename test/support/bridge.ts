@@ -219,7 +219,7 @@ export async function openBridge(
   const driver = new DirectoryDriver(join(root, 'trees'));
   const logged: Bridge['logged'] = [];
   const logger: Logger = { log: (level, message) => void logged.push({ level, message }) };
-  const events = new Events({ logger });
+  const events = new Events({ ledger, logger });
   const published: Event[] = [];
   const forward = events.forward.bind(events);
   events.forward = (event) => {
