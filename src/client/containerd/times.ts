@@ -21,3 +21,9 @@ export function isoLocal(timestamp: Timestamp | undefined): string {
   const two = (value: number): string => String(Math.trunc(value)).padStart(2, '0');
   return `${shifted}${minutes < 0 ? '-' : '+'}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
 }
+
+/** As Go prints a time in UTC: `2026-11-21 11:49:54.26 +0000 UTC`. */
+export function goTime(timestamp: Timestamp | undefined): string {
+  const text = toDate(timestamp) ?? '0001-01-01T00:00:00Z';
+  return `${text.slice(0, -1).replace('T', ' ')} +0000 UTC`;
+}

@@ -1,3 +1,4 @@
+import { leaseId } from '#client/containerd/lease-scope.ts';
 import { leases } from '#client/containerd/leases.ts';
 import { isoLocal, toDate } from '#client/containerd/times.ts';
 import { print } from '../../output.ts';
@@ -48,17 +49,11 @@ export const create = command({
     const span = duration('expires', flags.expires) ?? day;
     const expiry = new Date(Date.now() + span).toISOString().replace(/\.\d+Z$/, 'Z');
     const labels = { ...pairs(rest, ''), ...(span > 0 ? { 'containerd.io/gc.expire': expiry } : {}) };
-    const id = flags.id === undefined || flags.id === '' ? randomId() : flags.id;
+    const id = flags.id === undefined || flags.id === '' ? leaseId() : flags.id;
     const { lease } = await leases(door).create({ id, labels });
     print(1, `${lease?.id ?? id}\n`);
   },
 });
-
-/** Unique enough, and it says when it was made, as containerd's own ids do. */
-function randomId(): string {
-  const nanoseconds = String(process.hrtime.bigint() % 1_000_000_000n);
-  return `${Math.trunc(Date.now() / 1000)}${nanoseconds}-${Math.random().toString(36).slice(2, 6)}`;
-}
 
 export const remove = command({
   usage: '[flags] <lease id> [<lease id> ...]',
