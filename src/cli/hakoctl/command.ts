@@ -5,6 +5,8 @@ import type { Flags, Parsed } from '../flags.ts';
 export interface GlobalValues {
   readonly address: string;
   readonly namespace: string;
+  /** Whether anybody named the namespace, or it is the usual one. */
+  readonly namespaceGiven: boolean;
   readonly debug: boolean;
   /** Milliseconds; undefined is for ever. */
   readonly timeout: number | undefined;

@@ -27,14 +27,16 @@ interface Place {
 /** Finds the command, reads its flags and runs it. */
 export async function dispatch(words: readonly string[], environment: Environment): Promise<number> {
   try {
-    const { flags, rest } = parseWords(globalFlags, words, environment);
+    const { flags, given, rest } = parseWords(globalFlags, words, environment);
     if (flags.version) {
       print(1, `hakoctl version ${ownVersion()}\n`);
       return 0;
     }
     const place = find(rest, environment);
     if (place.node === undefined || isGroup(place.node)) return await help(place);
-    return await runLeaf(place, place.node, rest, flags, environment);
+    const namespaceGiven = given.has('namespace') || (environment['CONTAINERD_NAMESPACE'] ?? '') !== '';
+    const global = { ...globalValues(flags), namespaceGiven };
+    return await runLeaf(place, place.node, rest, global, environment);
   } catch (error) {
     if (error instanceof HelpAsked) return help({ path: [], node: undefined, group: {}, rest: [] });
     throw withHelp(error, []);
@@ -95,11 +97,10 @@ async function runLeaf(
   place: Place,
   leaf: Leaf,
   words: readonly string[],
-  flags: ReturnType<typeof parseWords<typeof globalFlags>>['flags'],
+  global: GlobalValues,
   environment: Environment,
 ): Promise<number> {
   const command = await leaf.load();
-  const global = globalValues(flags);
   try {
     const parsed = parseWords(command.flags, place.rest, environment);
     checkCount(command, place.path, parsed.rest.length);
@@ -130,7 +131,9 @@ function plainMessage(error: unknown, { timeout }: GlobalValues): string {
   return messageOf(error);
 }
 
-function globalValues(flags: ReturnType<typeof parseWords<typeof globalFlags>>['flags']): GlobalValues {
+function globalValues(
+  flags: ReturnType<typeof parseWords<typeof globalFlags>>['flags'],
+): Omit<GlobalValues, 'namespaceGiven'> {
   const some = (name: 'timeout' | 'connect-timeout'): number | undefined => {
     const milliseconds = duration(name, flags[name]);
     return milliseconds === undefined || milliseconds <= 0 ? undefined : milliseconds;

@@ -42,6 +42,30 @@ const leases: Tree = {
   },
 };
 
+const plugins: Tree = {
+  list: {
+    summary: "List the daemon's plugins",
+    aliases: ['ls'],
+    load: async () => (await import('./commands/plugins.ts')).list,
+  },
+  'inspect-runtime': {
+    summary: 'Show what a runtime can do',
+    load: async () => (await import('./commands/inspect-runtime.ts')).inspectRuntime,
+  },
+};
+
+const gc: Tree = {
+  plan: {
+    summary: 'Show what a garbage collection would remove now',
+    load: async () => (await import('./commands/gc.ts')).plan,
+  },
+  explain: {
+    summary: 'Say what keeps a blob, snapshot or image, or that nothing does',
+    load: async () => (await import('./commands/gc.ts')).explain,
+  },
+  run: { summary: 'Collect garbage now', load: async () => (await import('./commands/gc.ts')).run },
+};
+
 /** All commands, in the order in which the help shows them: `ctr`'s, and then ours. */
 export const tree: Tree = {
   ...(containers && { containers }),
@@ -64,5 +88,26 @@ export const tree: Tree = {
   },
   leases: { summary: 'Manage leases', commands: leases },
   namespaces: { summary: 'Manage namespaces', aliases: ['namespace', 'ns'], commands: namespaces },
+  gc: { summary: 'Look into the garbage collector', commands: gc },
+  events: {
+    summary: 'Display events as they come, and those that were',
+    aliases: ['event'],
+    load: async () => (await import('./commands/events.ts')).events,
+  },
+  plugins: { summary: "Provide information about the daemon's plugins", aliases: ['plugin'], commands: plugins },
+  version: {
+    summary: 'Print the client and server versions',
+    load: async () => (await import('./commands/server.ts')).version,
+  },
+  info: { summary: 'Print the server info', load: async () => (await import('./commands/server.ts')).info },
+  deprecations: {
+    summary: 'Look for deprecated features in use',
+    commands: {
+      list: {
+        summary: 'Print warnings for deprecations',
+        load: async () => (await import('./commands/server.ts')).deprecations,
+      },
+    },
+  },
   ...(shim && { shim }),
 };
