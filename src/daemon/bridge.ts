@@ -70,7 +70,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
   const gc = new GarbageCollector({ ledger, events, content, snapshots, logger });
   const namespaces = new Namespaces({ ledger, events });
   const images = new Images({ ledger, events, gc });
-  const containers = new Containers({ ledger, events, gc, logger });
+  const containers = new Containers({ ledger, events, logger });
   const leases = new Leases({ ledger, gc });
   const diffs = new Diffs({ content, differ: plugins.get('differ', 'walking') });
   const runtime = plugins.get('runtime', 'task');

@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, fsyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Changes } from './changes.ts';
 import { Durability } from './durability.ts';
 import { migrate } from './migrations.ts';
 import { Sqlite } from './sqlite.ts';
@@ -25,6 +26,8 @@ export interface LedgerOptions {
 
 /** Everything the daemon remembers, in one SQLite file. */
 export class Ledger {
+  readonly path: string;
+  readonly changes: Changes;
   readonly namespaces: NamespaceTable;
   readonly containers: ContainerTable;
   readonly images: ImageTable;
@@ -47,7 +50,9 @@ export class Ledger {
   constructor(options: LedgerOptions) {
     const onDisk = options.path !== ':memory:';
     if (onDisk) mkdirSync(dirname(options.path), { recursive: true, mode: 0o711 });
+    this.path = options.path;
     this.#db = new Sqlite(options.path);
+    this.changes = this.#db.changes;
     try {
       this.#db.get('PRAGMA journal_mode = WAL');
       this.#db.script('PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
@@ -90,6 +95,13 @@ export class Ledger {
   /** Called when the transaction that is under way has been committed, never when it was not; at once when there is none. */
   afterCommit(callback: () => void): void {
     this.#db.afterCommit(callback);
+  }
+
+  /** How many things hold or are held, up to `limit`. */
+  countRows(limit: number): number {
+    const tables = ['blobs', 'snapshots', 'images', 'containers', 'leases', 'lease_resources', 'ingests'];
+    const rows = tables.map((table) => `SELECT 1 FROM ${table}`).join(' UNION ALL ');
+    return Number(this.#db.get(`SELECT count(*) AS rows FROM (${rows} LIMIT ?)`, limit)?.['rows']);
   }
 
   /** Resolves when every transaction committed before this call survives a power cut. */

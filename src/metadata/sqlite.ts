@@ -1,5 +1,6 @@
 import { DatabaseSync, type SQLInputValue, type StatementResultingChanges, type StatementSync } from 'node:sqlite';
 import { HakoError } from '#base/errors.ts';
+import { Changes } from './changes.ts';
 
 /** What a column may hold. Dates are kept as integers, milliseconds since 1970. */
 export type Value = string | number | null | Uint8Array;
@@ -13,6 +14,8 @@ type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
  * candidate. Every statement is prepared once and kept.
  */
 export class Sqlite {
+  /** What tables tell the garbage collector. */
+  readonly changes = new Changes((callback) => this.afterCommit(callback));
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   #depth = 0;

@@ -8,14 +8,12 @@ import type { Container } from '#core/containers.ts';
 import type { Ledger } from '#metadata/ledger.ts';
 import type { Events } from './events.ts';
 import { keptLabels, maskedLabels, present, refusePath } from './fields.ts';
-import type { GarbageCollector } from './gc.ts';
 
 export type NewContainer = Omit<Container, 'createdAt' | 'updatedAt'>;
 
 export interface ContainersParts {
   readonly ledger: Ledger;
   readonly events: Events;
-  readonly gc: Pick<GarbageCollector, 'schedule'>;
   readonly logger?: Logger;
 }
 
@@ -26,14 +24,12 @@ const NAME_LABEL = 'nerdctl/name';
 export class Containers {
   readonly #ledger: Ledger;
   readonly #events: Events;
-  readonly #gc: ContainersParts['gc'];
   readonly #logger: Logger;
   readonly #onDeleted: ((namespace: string, id: string) => Promise<void>)[] = [];
 
   constructor(parts: ContainersParts) {
     this.#ledger = parts.ledger;
     this.#events = parts.events;
-    this.#gc = parts.gc;
     this.#logger = parts.logger ?? silent;
   }
 
@@ -99,7 +95,6 @@ export class Containers {
       return after;
     });
     await this.#ledger.durable();
-    this.#gc.schedule();
     return updated;
   }
 
@@ -127,7 +122,6 @@ export class Containers {
         this.#logger.log('warn', 'cleaning up after a container failed', { namespace, id, error: messageOf(error) });
       }
     }
-    this.#gc.schedule();
   }
 
   #notFound(call: Call, id: string): HakoError {

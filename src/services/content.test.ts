@@ -29,6 +29,7 @@ test('a second namespace gets a blob that is there without uploading it', async 
   const expected = await upload(bridge, call, 'shared');
   await assert.rejects(content.writer(other, { ref: 'r', expected, total: 6 }), { code: 'already-exists' });
   assert.equal(content.info(other, expected).size, 6);
+  await content.update(other, { digest: expected, labels: { 'containerd.io/gc.root': 'yes' } }, []);
   await content.delete(call, expected);
   await bridge.idle();
   assert.notEqual(await store.size(expected), undefined);

@@ -216,6 +216,11 @@ export class Content {
     return this.#open.has(ingest);
   }
 
+  /** All uploads that somebody writes to now. */
+  openIngests(): Iterable<IngestId> {
+    return this.#open.keys();
+  }
+
   /** Removes blobs from disk that no namespace names any more. Rows first: they must be gone already. */
   async discard(digests: Iterable<Digest>, signal: AbortSignal): Promise<void> {
     // Without this a power cut could bring back a row whose bytes are gone.

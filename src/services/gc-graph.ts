@@ -1,193 +1,289 @@
 import type { Labels } from '#core/any.ts';
-import type { Digest } from '#core/images.ts';
 import type { Ledger } from '#metadata/ledger.ts';
-import type { IngestRow } from '#metadata/tables/ingests.ts';
 import type { SnapshotRow } from '#metadata/tables/snapshots.ts';
+import type { Collectible } from './gc-collectors.ts';
+import {
+  EXPIRE,
+  FLAT,
+  labelRules,
+  nodeKey,
+  parseTime,
+  type Condition,
+  type LabelRules,
+  type NodeKey,
+} from './gc-rules.ts';
 
-/**
- * What holds what, in containerd's rules (its docs/garbage-collection.md). Nodes are strings: kind, namespace and
- * name, parted by a byte that no name has.
- */
-type Node = string;
+/** The tables that the collector reads; a sandbox holds what its labels name. */
+export type GcTables = Pick<Ledger, 'blobs' | 'snapshots' | 'images' | 'containers' | 'leases' | 'ingests'> & {
+  readonly sandboxes?: { references(): Iterable<{ namespace: string; id: string; labels: Labels }> };
+};
 
-const node = (kind: 'content' | 'snapshot' | 'image' | 'container', namespace: string, name: string): Node =>
-  `${kind}\0${namespace}\0${name}`;
-
-const ROOT = 'containerd.io/gc.root';
-const EXPIRE = 'containerd.io/gc.expire';
-const FLAT = 'containerd.io/gc.flat';
-const REF = 'containerd.io/gc.ref.';
-const BACK_REF = 'containerd.io/gc.bref.';
-
-/** Rows that nothing holds. */
-export interface Garbage {
-  readonly blobs: readonly { namespace: string; digest: Digest }[];
-  readonly snapshots: readonly SnapshotRow[];
-  readonly images: readonly { namespace: string; name: string }[];
-  readonly leases: readonly { namespace: string; id: string }[];
-  readonly ingests: readonly IngestRow[];
-  /** When the next lease, image, blob, snapshot or upload expires. */
-  readonly nextExpiry: Date | undefined;
+/** What is known outside the ledger. Plain data: it goes to a worker. */
+export interface GcFacts {
+  /** The time, in milliseconds since 1970: all of a search sees the same one. */
+  readonly now: number;
+  /** Ids of uploads that somebody is writing to. */
+  readonly openIngests: readonly string[];
+  readonly collectibles: readonly (Collectible & { readonly kind: string })[];
+  /** Kinds of collectibles that labels may name. */
+  readonly kinds: readonly string[];
 }
 
-/** Finds what nothing holds at the time `now`. Only reads; an ingest for which `isOpen` is never garbage. */
-export function findGarbage(ledger: Ledger, now: Date, isOpen: (ingest: IngestRow) => boolean): Garbage {
-  const graph = new Graph(now);
-  const blobs = ledger.blobs.all();
-  const snapshots = ledger.snapshots.all();
-  const images = ledger.images.all();
-  const leases = ledger.leases.all();
-  addObjects(graph, blobs, snapshots, images);
-  for (const { namespace, id, labels, snapshotter, key } of ledger.containers.references()) {
-    const self = node('container', namespace, id);
-    graph.addLabelled(self, namespace, labels);
-    graph.addRoot(self);
-    if (key !== '') graph.addEdge(self, node('snapshot', namespace, `${snapshotter}/${key}`));
+/** What a row is, as far as its removal needs it. */
+export interface GcRow {
+  /** Of a snapshot or an upload. */
+  readonly id?: string;
+  /** Undefined where the disk has to be asked. */
+  readonly bytes?: number;
+  readonly names?: readonly string[];
+}
+
+export interface Edge {
+  readonly to: number;
+  /** A label, or a word of ours. */
+  readonly by: string;
+  /** When it ends by itself. */
+  readonly until?: number;
+}
+
+export interface Root {
+  readonly why: string;
+  readonly until?: number;
+}
+
+/**
+ * Everything that holds or is held, as nodes and edges. A flat lease holds nodes of their own, whose edges are only those
+ * that a flat lease follows; they stand for the same things.
+ */
+export class GcGraph {
+  readonly facts: GcFacts;
+  readonly keys: NodeKey[] = [];
+  readonly edges: Edge[][] = [];
+  readonly rows: (GcRow | undefined)[] = [];
+  readonly roots = new Map<number, Root>();
+  /** By the node that it stands for. */
+  readonly flat = new Map<number, number>();
+  /** When the next thing expires by itself. */
+  nextExpiry: number | undefined;
+  readonly #indexes = new Map<NodeKey, number>();
+  readonly #conditions: (Condition & { readonly from: number })[] = [];
+  readonly #usedAt = new Map<number, readonly number[]>();
+
+  constructor(tables: GcTables, facts: GcFacts) {
+    this.facts = facts;
+    this.#addBlobs(tables);
+    this.#addSnapshots(tables.snapshots.all());
+    this.#addImages(tables);
+    this.#addContainers(tables);
+    this.#addIngests(tables);
+    for (const { namespace, id, labels } of tables.sandboxes?.references() ?? []) {
+      const self = this.#own('sandbox', namespace, id, {});
+      this.#root(self, 'a sandbox');
+      this.#refer(self, this.#rules(labels, namespace));
+    }
+    this.#addCollectibles();
+    this.#addLeases(tables);
+    this.#addConditions();
   }
-  const leasedIngests = new Set<string>();
-  for (const { namespace, id, labels } of leases) {
-    if (graph.expired(labels)) continue;
-    for (const resource of ledger.leases.resources(namespace, id)) {
-      if (resource.type === 'ingests') leasedIngests.add(`${namespace}\0${resource.id}`);
-      else graph.addLeased(leasedNode(namespace, resource), labels[FLAT] !== undefined);
+
+  find(key: NodeKey): number | undefined {
+    return this.#indexes.get(key);
+  }
+
+  /** Marks all that can be reached from roots and over edges that hold until `until` or longer. Flat ones count for what they stand for. */
+  mark(until?: number): Uint8Array {
+    const marked = new Uint8Array(this.keys.length);
+    const lasts = (at: number | undefined): boolean => at === undefined || (until !== undefined && at >= until);
+    const queue: number[] = [];
+    for (const [root, { until: end }] of this.roots) {
+      if (until === undefined || lasts(end)) queue.push(root);
+    }
+    for (const root of queue) marked[root] = 1;
+    for (let at = 0; at < queue.length; at += 1) {
+      for (const edge of this.edges[queue[at]!]!) {
+        if (marked[edge.to] === 1 || (until !== undefined && !lasts(edge.until))) continue;
+        marked[edge.to] = 1;
+        queue.push(edge.to);
+      }
+    }
+    for (const [node, flat] of this.flat) if (marked[flat] === 1) marked[node] = 1;
+    return marked;
+  }
+
+  #rules(labels: Labels, namespace: string): LabelRules {
+    return labelRules(labels, namespace, this.facts.kinds);
+  }
+
+  #index(key: NodeKey): number {
+    const known = this.#indexes.get(key);
+    if (known !== undefined) return known;
+    const index = this.keys.push(key) - 1;
+    this.#indexes.set(key, index);
+    this.edges.push([]);
+    this.rows.push(undefined);
+    return index;
+  }
+
+  /** A node that there is a row of. Others are only spoken of. */
+  #own(kind: string, namespace: string, name: string, row: GcRow): number {
+    const index = this.#index(nodeKey(kind, namespace, name));
+    this.rows[index] = row;
+    return index;
+  }
+
+  #root(node: number, why: string, until?: number): void {
+    const before = this.roots.get(node);
+    // Of several reasons the one that lasts longest counts.
+    if (before !== undefined && (before.until ?? Infinity) >= (until ?? Infinity)) return;
+    this.roots.set(node, until === undefined ? { why } : { why, until });
+    if (until !== undefined) this.#expires(until);
+  }
+
+  #edge(from: number, to: number, by: string, until?: number): void {
+    this.edges[from]!.push(until === undefined ? { to, by } : { to, by, until });
+  }
+
+  #expires(at: number): void {
+    if (this.nextExpiry === undefined || at < this.nextExpiry) this.nextExpiry = at;
+  }
+
+  #refer(self: number, rules: LabelRules): void {
+    for (const { key, label } of rules.references) this.#edge(self, this.#index(key), label);
+  }
+
+  #referBack(self: number, rules: LabelRules): void {
+    for (const { key, label } of rules.backReferences) this.#edge(this.#index(key), self, label);
+  }
+
+  #condition(self: number, rules: LabelRules): void {
+    for (const condition of rules.conditions) this.#conditions.push({ ...condition, from: self });
+  }
+
+  #addBlobs(tables: GcTables): void {
+    for (const { namespace, digest, size, labels } of tables.blobs.all()) {
+      const self = this.#own('content', namespace, digest, { bytes: size });
+      const rules = this.#rules(labels, namespace);
+      if (rules.root !== undefined) this.#root(self, rules.root);
+      this.#refer(self, rules);
+      this.#referBack(self, rules);
+      this.#condition(self, rules);
     }
   }
 
-  const held = graph.mark();
-  const isHeldIngest = (row: IngestRow): boolean =>
-    isOpen(row) ||
-    leasedIngests.has(`${row.namespace}\0${row.ref}`) ||
-    (row.expiresAt !== undefined && graph.ahead(row.expiresAt));
-  return {
-    blobs: blobs.filter(({ namespace, digest }) => !held.has(node('content', namespace, digest))),
-    snapshots: snapshots.filter((row) => !held.has(snapshotNode(row, row.key))),
-    images: images.filter(({ namespace, name }) => !held.has(node('image', namespace, name))),
-    leases: leases.filter(({ labels }) => graph.expired(labels)),
-    ingests: ledger.ingests.all().filter((row) => !isHeldIngest(row)),
-    nextExpiry: graph.nextExpiry,
-  };
-}
-
-function addObjects(
-  graph: Graph,
-  blobs: ReturnType<Ledger['blobs']['all']>,
-  snapshots: readonly SnapshotRow[],
-  images: ReturnType<Ledger['images']['all']>,
-): void {
-  for (const { namespace, digest, labels } of blobs) {
-    graph.addLabelled(node('content', namespace, digest), namespace, labels);
-  }
-  for (const row of snapshots) {
-    const self = snapshotNode(row, row.key);
-    graph.addLabelled(self, row.namespace, row.labels);
-    if (row.parentKey !== '') graph.addAlways(self, snapshotNode(row, row.parentKey));
-    // Somebody is making it right now.
-    if (!row.confirmed) graph.addRoot(self);
-  }
-  for (const { namespace, name, labels, target } of images) {
-    const self = node('image', namespace, name);
-    graph.addLabelled(self, namespace, labels);
-    graph.addEdge(self, node('content', namespace, target.digest));
-    if (labels[EXPIRE] === undefined) graph.addRoot(self);
-  }
-}
-
-const snapshotNode = (row: SnapshotRow, key: string): Node =>
-  node('snapshot', row.namespace, `${row.snapshotter}/${key}`);
-
-function leasedNode(namespace: string, resource: { type: string; id: string }): Node {
-  if (resource.type === 'content') return node('content', namespace, resource.id);
-  if (resource.type === 'images') return node('image', namespace, resource.id);
-  return node('snapshot', namespace, `${resource.type.slice('snapshots/'.length)}/${resource.id}`);
-}
-
-class Graph {
-  readonly #now: Date;
-  readonly #roots = new Set<Node>();
-  /** Held by flat leases: themselves, but not what their labels and targets name. */
-  readonly #flat = new Set<Node>();
-  readonly #edges = new Map<Node, Node[]>();
-  /** Edges that a flat lease follows too: a tree cannot stand without its parents. */
-  readonly #always = new Map<Node, Node[]>();
-  nextExpiry: Date | undefined;
-
-  constructor(now: Date) {
-    this.#now = now;
+  #addSnapshots(rows: readonly SnapshotRow[]): void {
+    for (const row of rows) {
+      const { namespace, snapshotter, id, bytes } = row;
+      const committed = row.kind === 'committed';
+      const self = this.#own('snapshot', namespace, `${snapshotter}/${row.key}`, committed ? { id, bytes } : { id });
+      const rules = this.#rules(row.labels, namespace);
+      if (rules.root !== undefined) this.#root(self, rules.root);
+      if (!row.confirmed) this.#root(self, 'it is being made');
+      if (row.parentKey !== '') {
+        this.#edge(self, this.#index(nodeKey('snapshot', namespace, `${snapshotter}/${row.parentKey}`)), 'parent');
+      }
+      this.#refer(self, rules);
+      this.#referBack(self, rules);
+      if (rules.usedAt.length > 0) this.#usedAt.set(self, rules.usedAt);
+    }
   }
 
-  addRoot(root: Node): void {
-    this.#roots.add(root);
+  #addImages(tables: GcTables): void {
+    for (const { namespace, name, labels, target } of tables.images.all()) {
+      const self = this.#own('image', namespace, name, { bytes: 0 });
+      const rules = this.#rules(labels, namespace);
+      // What cannot be read as a time never comes.
+      const until = parseTime(labels[EXPIRE] ?? '');
+      if (until === undefined) this.#root(self, 'an image');
+      else if (until >= this.facts.now) this.#root(self, 'an image until it expires', until);
+      this.#edge(self, this.#index(nodeKey('content', namespace, target.digest)), 'target');
+      this.#refer(self, rules);
+      this.#referBack(self, rules);
+      this.#condition(self, rules);
+    }
   }
 
-  addLeased(root: Node, flat: boolean): void {
-    (flat ? this.#flat : this.#roots).add(root);
+  #addContainers(tables: GcTables): void {
+    for (const { namespace, id, labels, snapshotter, key } of tables.containers.references()) {
+      const name = labels['nerdctl/name'];
+      const self = this.#own('container', namespace, id, name === undefined ? {} : { names: [name] });
+      this.#root(self, 'a container');
+      if (snapshotter !== '')
+        this.#edge(self, this.#index(nodeKey('snapshot', namespace, `${snapshotter}/${key}`)), 'snapshot');
+      this.#refer(self, this.#rules(labels, namespace));
+    }
   }
 
-  addEdge(from: Node, to: Node): void {
-    const edges = this.#edges.get(from);
-    if (edges === undefined) this.#edges.set(from, [to]);
-    else edges.push(to);
+  #addIngests(tables: GcTables): void {
+    const open = new Set(this.facts.openIngests);
+    for (const { namespace, ref, id, expiresAt } of tables.ingests.all()) {
+      const self = this.#own('ingest', namespace, ref, { id });
+      if (open.has(id)) this.#root(self, 'it is being written');
+      const until = expiresAt?.getTime();
+      if (until !== undefined && until >= this.facts.now) this.#root(self, 'an upload until it expires', until);
+    }
   }
 
-  addAlways(from: Node, to: Node): void {
-    this.addEdge(from, to);
-    this.#always.set(from, [...(this.#always.get(from) ?? []), to]);
+  #addCollectibles(): void {
+    for (const { kind, namespace, name, active, labels } of this.facts.collectibles) {
+      const self = this.#own(kind, namespace, name, {});
+      if (active) this.#root(self, 'it is in use');
+      this.#referBack(self, this.#rules(labels ?? {}, namespace));
+    }
   }
 
-  /** Roots and edges that an object's labels make. */
-  addLabelled(self: Node, namespace: string, labels: Labels): void {
-    for (const [key, value] of Object.entries(labels)) {
-      if (!key.startsWith('containerd.io/gc.')) continue;
-      if (key === ROOT || key.startsWith(`${ROOT}.`) || key.startsWith(`${ROOT}/`)) this.addRoot(self);
-      else if (key === EXPIRE) {
-        if (!this.expired(labels)) this.addRoot(self);
-      } else if (key.startsWith(REF)) {
-        const target = referred(namespace, key.slice(REF.length), value);
-        if (target !== undefined) this.addEdge(self, target);
-      } else if (key.startsWith(BACK_REF)) {
-        const parent = referred(namespace, key.slice(BACK_REF.length), value);
-        if (parent !== undefined) this.addEdge(parent, self);
+  #addLeases(tables: GcTables): void {
+    const live = new Map<string, { self: number; flat: boolean }>();
+    for (const { namespace, id, labels } of tables.leases.all()) {
+      const self = this.#own('lease', namespace, id, { bytes: 0 });
+      const until = parseTime(labels[EXPIRE] ?? '');
+      if (until !== undefined && until < this.facts.now) continue;
+      this.#root(self, until === undefined ? 'a lease' : 'a lease until it expires', until);
+      live.set(`${namespace}\0${id}`, { self, flat: labels[FLAT] !== undefined });
+    }
+    for (const { namespace, lease, type, id } of tables.leases.allResources()) {
+      const holder = live.get(`${namespace}\0${lease}`);
+      if (holder === undefined) continue;
+      const held = this.#index(resourceKey(namespace, type, id));
+      this.#edge(holder.self, holder.flat ? this.#flatten(held) : held, 'lease');
+    }
+    for (const { kind, namespace, name, lease } of this.facts.collectibles) {
+      const holder = live.get(`${namespace}\0${lease ?? ''}`);
+      if (holder !== undefined) this.#edge(holder.self, this.#index(nodeKey(kind, namespace, name)), 'lease');
+    }
+  }
+
+  /** The node by which a flat lease holds it: with its parents, or its target, but nothing that labels name. */
+  #flatten(node: number): number {
+    if (!/^(?:content|snapshot|image)\0/.test(this.keys[node]!)) return node;
+    const first = this.#index(`${this.keys[node]!}\0flat`);
+    for (let at = node; !this.flat.has(at);) {
+      const flat = this.#index(`${this.keys[at]!}\0flat`);
+      this.flat.set(at, flat);
+      const next = this.edges[at]!.find(({ by }) => by === 'parent' || by === 'target');
+      if (next === undefined) break;
+      this.#edge(flat, this.#index(`${this.keys[next.to]!}\0flat`), next.by);
+      at = next.to;
+    }
+    return first;
+  }
+
+  /** Conditions come last: a value may stand on any object of any namespace that was read. */
+  #addConditions(): void {
+    const { now } = this.facts;
+    for (const { from, key, label, operator, spanMs } of this.#conditions) {
+      const to = this.#indexes.get(key);
+      for (const at of (to === undefined ? undefined : this.#usedAt.get(to)) ?? []) {
+        if (operator === '>' && now - at > spanMs) this.#edge(from, to!, label);
+        if (operator !== '<' || now - at >= spanMs) continue;
+        this.#edge(from, to!, label, at + spanMs);
+        this.#expires(at + spanMs);
       }
     }
   }
-
-  /** Whether the label says that its time is over. What cannot be read as a date never expires. */
-  expired(labels: Labels): boolean {
-    const text = labels[EXPIRE];
-    if (text === undefined) return false;
-    const at = new Date(text);
-    return !Number.isNaN(at.getTime()) && !this.ahead(at);
-  }
-
-  /** Whether `at` is still to come; remembers the nearest. */
-  ahead(at: Date): boolean {
-    if (at <= this.#now) return false;
-    if (this.nextExpiry === undefined || at < this.nextExpiry) this.nextExpiry = at;
-    return true;
-  }
-
-  mark(): Set<Node> {
-    const held = new Set<Node>(this.#roots);
-    spread(held, this.#edges);
-    // Those that flat leases hold come last: they add themselves and their parents, nothing more.
-    const flat = new Set<Node>(this.#flat);
-    spread(flat, this.#always);
-    return held.union(flat);
-  }
 }
 
-/** Adds everything that can be reached. A set gives what is added while it is walked, too. */
-function spread(held: Set<Node>, edges: ReadonlyMap<Node, readonly Node[]>): void {
-  for (const from of held) for (const to of edges.get(from) ?? []) held.add(to);
-}
-
-/** The node that `gc.ref.<rest>` = value names. After the kind may stand a name of the label's own (`.x`, `/x`). */
-function referred(namespace: string, rest: string, value: string): Node | undefined {
-  if (rest.startsWith('snapshot.')) {
-    const snapshotter = rest.slice('snapshot.'.length).split('/', 1)[0] ?? '';
-    return node('snapshot', namespace, `${snapshotter}/${value}`);
-  }
-  const kind = /^(content|image|container)(?:[./]|$)/.exec(rest)?.[1];
-  if (kind === 'content' || kind === 'image' || kind === 'container') return node(kind, namespace, value);
-  return undefined;
+/** What a lease's resource is. Types are checked when they come in. */
+export function resourceKey(namespace: string, type: string, id: string): NodeKey {
+  if (type.startsWith('snapshots/')) return nodeKey('snapshot', namespace, `${type.slice('snapshots/'.length)}/${id}`);
+  return nodeKey(type === 'content' ? 'content' : type.replace(/s$/, ''), namespace, id);
 }

@@ -15,7 +15,7 @@ export type NewImage = Omit<Image, 'createdAt' | 'updatedAt'> & { readonly creat
 export interface ImagesParts {
   readonly ledger: Ledger;
   readonly events: Events;
-  readonly gc: Pick<GarbageCollector, 'run' | 'schedule'>;
+  readonly gc: Pick<GarbageCollector, 'run'>;
 }
 
 /** Names of images. */
@@ -89,8 +89,6 @@ export class Images {
       return image;
     });
     await this.#ledger.durable();
-    // What it pointed at before may be held by nothing now.
-    this.#gc.schedule();
     return updated;
   }
 
@@ -103,7 +101,6 @@ export class Images {
     });
     await this.#ledger.durable();
     if (options.sync) await this.#gc.run(call.signal);
-    else this.#gc.schedule();
   }
 
   /** An image that never expires needs no lease: it is a root of the collector by itself. */

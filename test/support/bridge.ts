@@ -230,7 +230,7 @@ export async function openBridge(
   const drivers = new Map([['overlayfs', driver]]);
   const snapshots = new Snapshots({ ledger, events, drivers, defaultSnapshotter: 'overlayfs', logger });
   const gc = new GarbageCollector({ ledger, events, content, snapshots, logger });
-  const containers = new Containers({ ledger, events, gc, logger });
+  const containers = new Containers({ ledger, events, logger });
   const tasks = new Tasks({
     ledger,
     events,

@@ -33,12 +33,17 @@ export class BlobTable {
     return this.#db.get('SELECT 1 FROM blobs WHERE digest = ? LIMIT 1', digest) !== undefined;
   }
 
+  namespacesOf(digest: Digest): string[] {
+    return this.#db.all('SELECT namespace FROM blobs WHERE digest = ?', digest).map((row) => text(row, 'namespace'));
+  }
+
   /** Every blob of every namespace, for the garbage collector. */
-  all(): { namespace: string; digest: Digest; labels: Labels }[] {
-    const rows = this.#db.all('SELECT namespace, digest, labels FROM blobs');
+  all(): { namespace: string; digest: Digest; size: number; labels: Labels }[] {
+    const rows = this.#db.all('SELECT namespace, digest, size, labels FROM blobs');
     return rows.map((row) => ({
       namespace: text(row, 'namespace'),
       digest: text(row, 'digest'),
+      size: number(row, 'size'),
       labels: labels(row),
     }));
   }
@@ -55,11 +60,14 @@ export class BlobTable {
       blob.createdAt.getTime(),
       blob.updatedAt.getTime(),
     );
+    this.#db.changes.record({ kind: 'content', namespace, name: blob.digest });
   }
 
   /** True when it was there. */
   delete(namespace: string, digest: Digest): boolean {
-    return this.#db.run('DELETE FROM blobs WHERE namespace = ? AND digest = ?', namespace, digest) > 0;
+    const there = this.#db.run('DELETE FROM blobs WHERE namespace = ? AND digest = ?', namespace, digest) > 0;
+    if (there) this.#db.changes.record({ kind: 'content', namespace, name: digest, gone: true });
+    return there;
   }
 }
 

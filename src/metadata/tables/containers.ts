@@ -68,11 +68,14 @@ export class ContainerTable {
       container.createdAt.getTime(),
       container.updatedAt.getTime(),
     );
+    this.#db.changes.record({ kind: 'container', namespace, name: container.id });
   }
 
   /** True when it was there. */
   delete(namespace: string, id: string): boolean {
-    return this.#db.run('DELETE FROM containers WHERE namespace = ? AND id = ?', namespace, id) > 0;
+    const there = this.#db.run('DELETE FROM containers WHERE namespace = ? AND id = ?', namespace, id) > 0;
+    if (there) this.#db.changes.record({ kind: 'container', namespace, name: id, gone: true });
+    return there;
   }
 }
 

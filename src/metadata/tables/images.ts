@@ -36,11 +36,14 @@ export class ImageTable {
       image.createdAt.getTime(),
       image.updatedAt.getTime(),
     );
+    this.#db.changes.record({ kind: 'image', namespace, name: image.name });
   }
 
   /** True when it was there. */
   delete(namespace: string, name: string): boolean {
-    return this.#db.run('DELETE FROM images WHERE namespace = ? AND name = ?', namespace, name) > 0;
+    const there = this.#db.run('DELETE FROM images WHERE namespace = ? AND name = ?', namespace, name) > 0;
+    if (there) this.#db.changes.record({ kind: 'image', namespace, name, gone: true });
+    return there;
   }
 }
 

@@ -56,6 +56,7 @@ export class IngestTable {
       Date.now(),
       expires,
     );
+    this.#db.changes.record({ kind: 'ingest', namespace, name: ref });
     const row = this.find(namespace, ref);
     if (row === undefined) throw new Error(`ingest row of ref ${ref} vanished`);
     return row;
@@ -68,7 +69,10 @@ export class IngestTable {
 
   /** True when it was there. */
   delete(id: IngestId): boolean {
-    return this.#db.run('DELETE FROM ingests WHERE id = ?', Number(id)) > 0;
+    const row = this.#db.get('DELETE FROM ingests WHERE id = ? RETURNING namespace, ref', Number(id));
+    // An upload that ends takes no reference away: for the garbage collector it is a change, not a deletion.
+    if (row !== undefined) this.#db.changes.record({ kind: 'namespace', namespace: text(row, 'namespace'), name: '' });
+    return row !== undefined;
   }
 
   /** Never gives out ids up to this one: a directory of that name is on disk. */

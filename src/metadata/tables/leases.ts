@@ -35,6 +35,16 @@ export class LeaseTable {
     return this.#db.all('SELECT * FROM leases').map((row) => ({ ...toLease(row), namespace: text(row, 'namespace') }));
   }
 
+  /** What every lease of every namespace holds. */
+  allResources(): (LeaseResourceRow & { namespace: string; lease: string })[] {
+    return this.#db.all('SELECT namespace, lease, type, id FROM lease_resources').map((row) => ({
+      namespace: text(row, 'namespace'),
+      lease: text(row, 'lease'),
+      type: text(row, 'type'),
+      id: text(row, 'id'),
+    }));
+  }
+
   insert(namespace: string, lease: LeaseRow): void {
     this.#db.run(
       'INSERT INTO leases (namespace, id, labels, created_at) VALUES (?, ?, ?, ?)',
@@ -43,13 +53,16 @@ export class LeaseTable {
       labelsJson(lease.labels),
       lease.createdAt.getTime(),
     );
+    this.#db.changes.record({ kind: 'lease', namespace, name: lease.id });
   }
 
   /** True when it was there. What it held goes with it. */
   delete(namespace: string, id: string): boolean {
     return this.#db.transaction(() => {
       this.#db.run('DELETE FROM lease_resources WHERE namespace = ? AND lease = ?', namespace, id);
-      return this.#db.run('DELETE FROM leases WHERE namespace = ? AND id = ?', namespace, id) > 0;
+      const there = this.#db.run('DELETE FROM leases WHERE namespace = ? AND id = ?', namespace, id) > 0;
+      if (there) this.#db.changes.record({ kind: 'lease', namespace, name: id, gone: true });
+      return there;
     });
   }
 
@@ -70,6 +83,7 @@ export class LeaseTable {
       resource.type,
       resource.id,
     );
+    this.#db.changes.record({ kind: 'lease', namespace, name: lease, resource });
   }
 
   deleteResource(namespace: string, lease: string, resource: LeaseResourceRow): void {
@@ -80,6 +94,7 @@ export class LeaseTable {
       resource.type,
       resource.id,
     );
+    this.#db.changes.record({ kind: 'lease', namespace, name: lease });
   }
 }
 

@@ -42,6 +42,7 @@ export class NamespaceTable {
       row.name,
       labelsJson(row.labels),
     );
+    this.#db.changes.record({ kind: 'namespace', namespace: row.name, name: row.name });
   }
 
   /** What still lives in it, in containerd's words; leases, ingests and names go with the namespace. */

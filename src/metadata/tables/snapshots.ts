@@ -61,6 +61,11 @@ export class SnapshotTable {
     return rows.map(toSnapshot);
   }
 
+  byId(id: string): SnapshotRow | undefined {
+    const row = this.#db.get(`${SELECT} WHERE s.id = ?`, Number(id));
+    return row === undefined ? undefined : toSnapshot(row);
+  }
+
   /** Every tree of every namespace, unconfirmed ones too. */
   all(): SnapshotRow[] {
     return this.#db.all(SELECT).map(toSnapshot);
@@ -122,6 +127,7 @@ export class SnapshotTable {
       now,
       now,
     );
+    this.#changed(String(id));
     return String(id) as SnapshotId;
   }
 
@@ -137,6 +143,7 @@ export class SnapshotTable {
 
   confirm(id: SnapshotId): void {
     this.#db.run('UPDATE snapshots SET confirmed = 1 WHERE id = ?', Number(id));
+    this.#changed(id);
   }
 
   /** Turns an active tree into a committed one with a key of its own, and of another name to its driver where given. */
@@ -154,6 +161,7 @@ export class SnapshotTable {
       to.tree ?? null,
       Number(id),
     );
+    this.#changed(id);
   }
 
   relabel(id: SnapshotId, map: Labels): void {
@@ -163,11 +171,14 @@ export class SnapshotTable {
       Date.now(),
       Number(id),
     );
+    this.#changed(id);
   }
 
   /** True when it was there. */
   delete(id: SnapshotId): boolean {
-    return this.#db.run('DELETE FROM snapshots WHERE id = ?', Number(id)) > 0;
+    const there = this.#db.run('DELETE FROM snapshots WHERE id = ?', Number(id)) > 0;
+    if (there) this.#changed(id, true);
+    return there;
   }
 
   /** Forgets what was never confirmed, with everything above it, and gives what was forgotten. */
@@ -184,6 +195,10 @@ export class SnapshotTable {
   /** Never gives out ids up to this one: a tree of that name is on disk. */
   skip(id: number): void {
     skipIds(this.#db, 'snapshots', id);
+  }
+
+  #changed(id: string, gone = false): void {
+    this.#db.changes.record({ kind: 'snapshot', namespace: '', name: id, gone });
   }
 }
 
