@@ -6,6 +6,7 @@ import type { Labels } from '#core/any.ts';
 import type { Descriptor } from '#core/images.ts';
 import type { Registry, RegistryOptions } from '#core/registry.ts';
 import type { Content, ContentWriter } from './content.ts';
+import { mayMend } from './pull-lease.ts';
 import { sourceLabel, uploadRef } from './pull-manifest.ts';
 
 export interface FetchParts {
@@ -53,13 +54,9 @@ export class Fetcher {
     try {
       // Whoever comes second waits here and finds the blob there. Where the first one fails, it tries by itself.
       using _lock = await this.#locks.hold(target.digest, call.signal);
-      const writer = await this.#open(call, target);
-      if (writer === undefined) {
-        await this.#label(call, source, target);
-        return 'exists';
-      }
-      await this.#fill(call, source, target, writer, slot);
-      return 'fetched';
+      const how = await this.#bring(call, source, target, slot);
+      if (how === 'exists') await this.#label(call, source, target);
+      return how;
     } finally {
       listeners.delete(progress);
       if (listeners.size === 0 && this.#listeners.get(target.digest) === listeners)
@@ -67,20 +64,32 @@ export class Fetcher {
     }
   }
 
-  /** A writer for the blob, undefined when it is there. Waits while a client of ours writes it through the content API. */
-  async #open(call: Call, target: Descriptor): Promise<ContentWriter | undefined> {
+  /** Waits, too, while a client writes the blob through the content API. */
+  async #bring(
+    call: Call,
+    source: FetchSource,
+    target: Descriptor,
+    slot: () => Promise<Disposable>,
+  ): Promise<'exists' | 'fetched'> {
     for (let wait = firstLook; ; wait = Math.min(wait * 2, lastLook)) {
-      try {
-        return await this.#parts.content.writer(call, {
-          ref: uploadRef(target),
-          total: target.size,
-          expected: target.digest,
-        });
-      } catch (error) {
-        if (codeOf(error) === 'already-exists') return undefined;
-        if (codeOf(error) !== 'unavailable') throw error;
-      }
+      // What is here needs no turn.
+      using _slot = this.#parts.content.find(call, target.digest) === undefined ? await slot() : undefined;
+      const writer = await this.#open(call, target);
+      if (writer === 'exists') return 'exists';
+      if (writer !== 'taken') return await this.#fill(call, source, target, writer);
+      _slot?.[Symbol.dispose]();
       await sleep(wait, undefined, { signal: call.signal }).catch(() => call.signal.throwIfAborted());
+    }
+  }
+
+  async #open(call: Call, target: Descriptor): Promise<ContentWriter | 'exists' | 'taken'> {
+    const { digest: expected, size: total } = target;
+    try {
+      return await this.#parts.content.writer(call, { ref: uploadRef(target), total, expected });
+    } catch (error) {
+      if (codeOf(error) === 'already-exists') return 'exists';
+      if (codeOf(error) === 'unavailable') return 'taken';
+      throw error;
     }
   }
 
@@ -89,11 +98,8 @@ export class Fetcher {
     source: FetchSource,
     target: Descriptor,
     writer: ContentWriter,
-    slot: () => Promise<Disposable>,
-  ): Promise<void> {
-    const ref = uploadRef(target);
+  ): Promise<'exists' | 'fetched'> {
     try {
-      using _slot = await slot();
       if (writer.status().offset > target.size) await writer.truncate(0);
       const resumed = writer.status().offset > 0;
       if (!(await this.#copy(call, source, target, writer))) {
@@ -104,13 +110,13 @@ export class Fetcher {
       }
       const labels = sourceLabel(source.domain, source.path, {});
       await writer.commit({ size: target.size, digest: target.digest, labels });
+      return 'fetched';
     } catch (error) {
-      if (codeOf(error) !== 'already-exists') {
-        await this.#drop(call, ref, writer);
-        throw error;
-      }
-      await this.#label(call, source, target);
+      if (codeOf(error) === 'already-exists') return 'exists';
+      if (!mayMend(error)) await this.#drop(call, uploadRef(target), writer);
+      throw error;
     } finally {
+      // The bytes so far stay: our lease holds them for the next try.
       await writer.close();
     }
   }

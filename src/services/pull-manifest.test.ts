@@ -4,11 +4,13 @@ import type { Descriptor } from '#core/images.ts';
 import {
   chainIds,
   choosePlatform,
+  mountSource,
   parseConfig,
   parseIndex,
   parseManifest,
   referenceLabels,
   sourceLabel,
+  uploadRef,
 } from './pull-manifest.ts';
 
 const digest = (letter: string): string => `sha256:${letter.repeat(64)}`;
@@ -122,7 +124,26 @@ test('referenceLabels() counts each kind by itself', () => {
 });
 
 test('sourceLabel() gathers repositories in order, up to the size of a label', () => {
-  const key = 'containerd.io/distribution.source.r:5000';
+  const key = 'containerd.io/distribution.source.r';
   assert.deepEqual(sourceLabel('r:5000', 'b', { [key]: 'c,a' }), { [key]: 'a,b,c' });
   assert.deepEqual(sourceLabel('r:5000', 'b', { [key]: 'x'.repeat(4090) }), {});
+  assert.deepEqual(Object.keys(sourceLabel('[::1]:5000', 'b', {})), ['containerd.io/distribution.source.::1']);
+});
+
+test('mountSource() takes the repository with the longest way in common, never the target itself', () => {
+  const labels = { 'containerd.io/distribution.source.r': 'a/b,a/b/c,a/z,q' };
+  assert.equal(mountSource('r:5000', 'a/b/c', labels), 'a/b');
+  assert.equal(mountSource('r', 'a/x', labels), 'a/z');
+  assert.equal(mountSource('r', 'x', labels), 'q');
+  assert.equal(mountSource('r', 'q', { 'containerd.io/distribution.source.r': 'q' }), undefined);
+  assert.equal(mountSource('other', 'a', labels), undefined);
+});
+
+test('uploadRef() names each kind as containerd does', () => {
+  const named = { ...of(layerType, 'a'), annotations: { 'org.opencontainers.image.ref.name': 'v1' } };
+  const refs = [of(manifestType, 'a'), of(indexType, 'a'), of(configType, 'a'), named, of('text/plain', 'a')];
+  assert.deepEqual(
+    [...refs, of('application/vnd.in-toto+json', 'a')].map((one) => uploadRef(one).replace(digest('a'), 'D')),
+    ['manifest-D', 'index-D', 'config-D', 'layer-v1@D', 'unknown-D', 'attestation-D'],
+  );
 });

@@ -18,10 +18,17 @@ const types = {
 export const isIndex = ({ mediaType }: Descriptor): boolean => types.indexes.includes(mediaType);
 export const isManifest = ({ mediaType }: Descriptor): boolean => types.manifests.includes(mediaType);
 export const isConfig = ({ mediaType }: Descriptor): boolean => types.configs.includes(mediaType);
-/** OCI's layers and Docker's, however they are packed. */
+/** OCI's layers, and Docker's with or without words after a plus. */
 export const isLayer = ({ mediaType }: Descriptor): boolean =>
   mediaType.startsWith('application/vnd.oci.image.layer.') ||
-  mediaType.startsWith('application/vnd.docker.image.rootfs.');
+  /^application\/vnd\.docker\.image\.rootfs\.(?:diff\.tar(?:\.gzip|\.zstd)?|foreign\.diff\.tar(?:\.gzip)?)(?:\+|$)/.test(
+    mediaType,
+  );
+/** Configs of images, and of containerd's checkpoints. */
+const isKnownConfig = (target: Descriptor): boolean =>
+  isConfig(target) ||
+  target.mediaType === 'application/vnd.containerd.container.criu.checkpoint.criu.tar' ||
+  target.mediaType === 'application/vnd.containerd.container.checkpoint.config.v1+proto';
 
 export interface Manifest {
   readonly config: Descriptor;
@@ -190,25 +197,32 @@ export function referenceLabels(children: readonly Descriptor[]): Labels {
 }
 
 function referenceKind(child: Descriptor): string {
-  if (isConfig(child)) return '.config';
+  if (isKnownConfig(child)) return '.config';
   if (isManifest(child)) return '.m.';
   return isLayer(child) ? '.l.' : '.';
 }
 
 /** The name that containerd's clients give an upload; `ctr` shows its progress by it. */
 export function uploadRef(target: Descriptor): string {
-  if (isManifest(target)) return `manifest-${target.digest}`;
-  if (isIndex(target)) return `index-${target.digest}`;
-  if (isLayer(target)) return `layer-${target.digest}`;
-  return isConfig(target) ? `config-${target.digest}` : `unknown-${target.digest}`;
+  const name = target.annotations?.['org.opencontainers.image.ref.name'];
+  const key = name === undefined ? target.digest : `${name}@${target.digest}`;
+  if (isManifest(target)) return `manifest-${key}`;
+  if (isIndex(target)) return `index-${key}`;
+  if (isLayer(target)) return `layer-${key}`;
+  if (isKnownConfig(target)) return `config-${key}`;
+  return target.mediaType === 'application/vnd.in-toto+json' ? `attestation-${key}` : `unknown-${key}`;
 }
 
 const sourcePrefix = 'containerd.io/distribution.source.';
 const maxLabel = 4096;
 
+/** Of the registry's name without its port, as containerd has it. */
+const sourceKey = (domain: string): string =>
+  `${sourcePrefix}${domain.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')}`;
+
 /** Says where a blob came from, so that a push to that registry can mount it. Several repositories stand with commas. */
 export function sourceLabel(domain: string, path: string, before: Labels): Labels {
-  const key = `${sourcePrefix}${domain}`;
+  const key = sourceKey(domain);
   const known = (before[key] ?? '').split(',').filter((one) => one !== '');
   const value = [...new Set([...known, path])].toSorted().join(',');
   return key.length + value.length > maxLabel ? {} : { [key]: value };
@@ -216,4 +230,24 @@ export function sourceLabel(domain: string, path: string, before: Labels): Label
 
 /** Repositories at `domain` that are known to have the blob with these labels. */
 export const sourcesOf = (domain: string, labels: Labels): string[] =>
-  (labels[`${sourcePrefix}${domain}`] ?? '').split(',').filter((one) => one !== '');
+  (labels[sourceKey(domain)] ?? '').split(',').filter((one) => one !== '');
+
+/**
+ * The repository at `domain` to mount a blob with these labels from into `path`: of those that are known to have it, the
+ * last one with the most components of the path in common, as containerd chooses. Undefined when none is known.
+ */
+export function mountSource(domain: string, path: string, labels: Labels): string | undefined {
+  const wanted = path.split('/');
+  let best: string | undefined;
+  let most = 0;
+  for (const source of sourcesOf(domain, labels)) {
+    if (source === path) continue;
+    const parts = source.split('/');
+    const differs = wanted.findIndex((part, at) => part !== parts[at]);
+    const common = differs < 0 ? wanted.length : differs;
+    if (common < most) continue;
+    most = common;
+    best = source;
+  }
+  return best;
+}

@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { Call } from '#base/call.ts';
 import { call } from '../../test/support/bridge.ts';
-import { eventually } from '../../test/support/expect.ts';
 import { serve, type TestServer } from '../../test/support/http-server.ts';
 import { hostPlatform, makeImage, makeIndex, pushImage, type MadeImage } from '../../test/support/images.ts';
 import { openHarbour, type Harbour } from '../../test/support/pulls.ts';
@@ -81,7 +80,8 @@ test('a pulled image has the names, labels and order that containerd gives', { s
 
   assert.deepEqual(pulled.target, index.target);
   assert.deepEqual(bridge.images.get(call, name), pulled);
-  const source = { [`containerd.io/distribution.source.${server.host}`]: 'sea/ark' };
+  // Of the name without the port, as containerd has it.
+  const source = { 'containerd.io/distribution.source.127.0.0.1': 'sea/ark' };
   assert.deepEqual(content.info(call, index.target.digest).labels, {
     ...source,
     'containerd.io/gc.ref.content.m.0': other.target.digest,
@@ -202,20 +202,76 @@ test('wrong bytes are refused by layer and registry, and nothing is left', async
   assert.deepEqual(await harbour.bridge.content.statuses(call, []), []);
 });
 
-test('a connection that stays cut ends the pull, and nothing is left', async () => {
+test('a registry that goes away in the middle ends the pull; the next one goes on from there', async () => {
   const [, layer] = image.layers;
-  await using server = await serveImage(image, (digest, _range, send) => {
+  const whole = image.blobs.get(layer?.digest ?? '') ?? Buffer.alloc(0);
+  let broken = true;
+  let sent = 0;
+  await using server = await serveImage(image, (digest, range, send) => {
     if (digest !== layer?.digest) return false;
-    send(200, image.blobs.get(digest) ?? Buffer.alloc(0), 0);
+    const start = Number(/\d+/.exec(range ?? '0')?.[0]);
+    // It answers once, then never again to the end.
+    const cut = sent === 0 ? 250_000 : 0;
+    sent += broken ? cut : whole.length - start;
+    send(start === 0 ? 200 : 206, whole.subarray(start), broken ? cut : undefined);
     return true;
   });
   await using harbour = await openHarbour();
-  await assert.rejects(harbour.pulls.pull(call, `${server.host}/ark:1`, {}, quiet), {
+  const { content, leases, snapshots, gc } = harbour.bridge;
+  const name = `${server.host}/ark:1`;
+  await assert.rejects(harbour.pulls.pull(call, name, {}, quiet), {
     code: 'unavailable',
     message: `layer "${layer?.digest}": registry "${server.host}": connection was cut by the other side`,
   });
+  await gc.run(call.signal);
+  const [left, ...others] = leases.list(call, []);
+  assert.deepEqual(others, []);
+  assert.equal(left?.labels['hakobune.io/pull'], name);
+  const expires = Date.parse(left?.labels['containerd.io/gc.expire'] ?? '') - Date.now();
+  assert.ok(expires > 23 * 3600_000 && expires <= 24 * 3600_000, String(expires));
+  const [half] = await content.statuses(call, []);
+  assert.equal(half?.ref, `layer-${layer?.digest}`);
+  assert.ok(half.offset > 0 && half.offset <= 250_000, String(half.offset));
+  // What was unpacked goes, and no name leads to the rest.
+  assert.deepEqual([...snapshots.list(call, '', [])], []);
+  assert.deepEqual(harbour.bridge.images.list(call, []), []);
+
+  broken = false;
+  const before = server.requests.length;
+  await harbour.pulls.pull(call, name, {}, quiet);
+  // One byte more than the rest came: none.
+  assert.equal(sent, 250_000 + whole.length - half.offset);
+  const blobs = server.requests.slice(before).filter(({ url }) => url.includes('/blobs/'));
+  assert.ok(blobs.length <= 2, JSON.stringify(blobs.map(({ url }) => url)));
+  assert.deepEqual(leases.list(call, []), []);
+  assert.deepEqual(await content.statuses(call, []), []);
+  await harbour.bridge.images.delete(call, name, { sync: true });
   nothingLeft(harbour);
-  assert.deepEqual(await harbour.bridge.content.statuses(call, []), []);
+});
+
+test('what an unfinished pull has left goes when the next one fails for good, and when it is given up', async () => {
+  const [, layer] = image.layers;
+  let answer: 'cut' | 'spoiled' = 'cut';
+  await using server = await serveImage(image, (digest, _range, send) => {
+    if (digest !== layer?.digest) return false;
+    if (answer === 'cut') send(200, image.blobs.get(digest) ?? Buffer.alloc(0), 100_000);
+    else send(200, Buffer.alloc(layer.size));
+    return true;
+  });
+  await using harbour = await openHarbour();
+  const { content, leases, gc } = harbour.bridge;
+  const name = `${server.host}/ark:1`;
+  await assert.rejects(harbour.pulls.pull(call, name, {}, quiet), { code: 'unavailable' });
+  await assert.rejects(harbour.pulls.pull(call, name, {}, quiet), { code: 'unavailable' });
+  assert.equal(leases.list(call, []).length, 1);
+  await harbour.pulls.forget(call);
+  await gc.run(call.signal);
+  nothingLeft(harbour);
+  await assert.rejects(harbour.pulls.pull(call, name, {}, quiet), { code: 'unavailable' });
+  answer = 'spoiled';
+  await assert.rejects(harbour.pulls.pull(call, name, {}, quiet), { code: 'data-loss' });
+  nothingLeft(harbour);
+  assert.deepEqual(await content.statuses(call, []), []);
 });
 
 test('an unpacking that fails names the layer and the cause, and nothing is left', async () => {
@@ -233,27 +289,35 @@ test('an unpacking that fails names the layer and the cause, and nothing is left
   nothingLeft(harbour);
 });
 
-test('under the lease of the caller, too, no half of a blob or layer is left', async () => {
-  const [first, second] = image.layers;
+test("what a pull made is given to the caller's lease; a failed one leaves nothing there", async () => {
+  const [, second] = image.layers;
+  let spoiled = true;
   await using server = await serveImage(image, (digest, _range, send) => {
-    if (digest !== second?.digest) return false;
-    // A layer that fails ends the others: it must not fail before the first one is here.
-    const isHere = (): void => assert.notEqual(content.find(call, first?.digest ?? ''), undefined);
-    void eventually(isHere).finally(() => send(200, Buffer.alloc(second.size)));
+    if (!spoiled || digest !== second?.digest) return false;
+    send(200, Buffer.alloc(second.size));
     return true;
   });
   await using harbour = await openHarbour();
-  const { content, snapshots, leases } = harbour.bridge;
+  const { content, snapshots, leases, images } = harbour.bridge;
+  const name = `${server.host}/ark:1`;
   await leases.create(call, 'mine', {});
-  const spoiled = harbour.pulls.pull({ ...call, lease: 'mine' }, `${server.host}/ark:1`, {}, quiet);
-  await assert.rejects(spoiled, { code: 'data-loss' });
-  harbour.differ.gate = async () => Promise.reject(new Error('torn'));
-  const torn = harbour.pulls.pull({ ...call, lease: 'mine' }, `${server.host}/ark:1`, {}, quiet);
-  await assert.rejects(torn);
-  assert.deepEqual(await content.statuses(call, []), []);
-  const kinds = [...snapshots.list(call, '', [])].map(({ kind }) => kind);
-  assert.ok(kinds.every((kind) => kind === 'committed'));
-  assert.notEqual(content.find(call, first?.digest ?? ''), undefined);
+  const mine: Call = { ...call, lease: 'mine' };
+  await assert.rejects(harbour.pulls.pull(mine, name, {}, quiet), { code: 'data-loss' });
+  assert.deepEqual([...content.list(call, [])], []);
+  assert.deepEqual([...snapshots.list(call, '', [])], []);
+  assert.deepEqual(leases.resources(call, 'mine'), []);
+  spoiled = false;
+  await harbour.pulls.pull(mine, name, {}, quiet);
+  assert.deepEqual(
+    leases.list(call, []).map(({ id }) => id),
+    ['mine'],
+  );
+  await images.delete(call, name, { sync: true });
+  assert.equal([...content.list(call, [])].length, 5);
+  assert.equal([...snapshots.list(call, '', [])].length, 3);
+  await leases.delete(call, 'mine', { sync: true });
+  nothingLeft(harbour);
+  await assert.rejects(harbour.pulls.pull(mine, name, {}, quiet), { code: 'not-found' });
 });
 
 test('a layer that fails ends the downloads of the others', { timeout: 30_000 }, async () => {
@@ -323,15 +387,28 @@ test('an image for other platforms says which it has', async () => {
   nothingLeft(harbour);
 });
 
-test('leases that a kill has left are ended at the next start', async () => {
+test('after a kill downloads stay, and trees that were not synced go', async () => {
   await using harbour = await openHarbour();
   const { leases } = harbour.bridge;
-  await leases.create(call, 'left', { 'hakobune.io/pull': 'docker.io/library/x:latest' });
-  await leases.create(call, 'client', {});
+  const label = { 'hakobune.io/pull': 'docker.io/library/x:latest' };
+  const digest = `sha256:${'ab'.repeat(32)}`;
+  const resources = [
+    { type: 'content', id: digest },
+    { type: 'ingests', id: `layer-${digest}` },
+    { type: 'snapshots/overlayfs', id: digest },
+  ];
+  for (const id of ['left', 'client']) {
+    await leases.create(call, id, id === 'left' ? label : {});
+    for (const resource of resources) await leases.addResource(call, id, resource);
+  }
+  await leases.create(call, 'empty', label);
   await harbour.pulls.recover(call);
   assert.deepEqual(
-    leases.list(call, []).map(({ id }) => id),
-    ['client'],
+    leases.list(call, []).map(({ id }) => [id, leases.resources(call, id).map(({ type }) => type)]),
+    [
+      ['client', ['content', 'ingests', 'snapshots/overlayfs']],
+      ['left', ['content', 'ingests']],
+    ],
   );
 });
 
@@ -349,10 +426,14 @@ test(
     const stages = new Set<string>();
     // Only one platform is here, so its image goes alone.
     assert.equal(
-      await harbour.pushes.push(call, `${server.host}/raft:2`, {}, ({ stage }) => stages.add(stage)),
+      await harbour.pushes.push(call, `${server.host}/raft:2`, {}, ({ name, stage }) =>
+        stages.add(`${name.split('-', 1)[0]} ${stage}`),
+      ),
       image.target.digest,
     );
-    assert.deepEqual(stages, new Set(['waiting', 'mounted']));
+    const kinds = ['manifest waiting', 'config waiting', 'layer waiting', 'config mounted', 'layer mounted'];
+    assert.deepEqual(stages, new Set([...kinds, 'manifest pushed']));
+    assert.equal(server.log().match(/PATCH \/v2\/raft\/blobs|PUT \/v2\/raft\/blobs/), null);
     assert.deepEqual(await harbour.registry.resolve(`${server.host}/raft:2`, {}, call.signal), image.target);
 
     await using elsewhere = await startRegistry();
@@ -362,7 +443,7 @@ test(
     assert.deepEqual(stages, new Set(['waiting', 'pushing', 'pushed']));
     stages.clear();
     await harbour.pushes.push(call, `${elsewhere.host}/raft:2`, {}, ({ stage }) => stages.add(stage));
-    assert.deepEqual(stages, new Set(['waiting', 'exists']));
+    assert.deepEqual(stages, new Set(['waiting', 'exists', 'pushed']));
     await assert.rejects(harbour.pushes.push(call, `${elsewhere.host}/none:1`, {}, quiet), { code: 'not-found' });
   },
 );

@@ -3,19 +3,26 @@ import { HakoError } from '#base/errors.ts';
 import { familiar, formatReference, normalizeReference } from '#base/reference.ts';
 import { Slots } from '#base/slots.ts';
 import type { Blob } from '#core/content.ts';
-import type { Descriptor, Digest } from '#core/images.ts';
-import type { Registry, RegistryOptions } from '#core/registry.ts';
+import type { Descriptor, Digest, Platform } from '#core/images.ts';
+import type { Registry } from '#core/registry.ts';
 import type { Content } from './content.ts';
 import type { Images } from './images.ts';
-import { isIndex, isManifest, maxJson, parseIndex, parseManifest, sourceLabel, sourcesOf } from './pull-manifest.ts';
+import { samePlatform } from './pull-choice.ts';
+import {
+  isIndex,
+  isManifest,
+  maxJson,
+  mountSource,
+  parseIndex,
+  parseManifest,
+  sourceLabel,
+  uploadRef,
+} from './pull-manifest.ts';
 import { setLabels } from './pull-fetch.ts';
+import type { PushedObject, PushOptions } from './pull-options.ts';
+import { ObjectTrack } from './pull-progress.ts';
 
-export interface PushProgress {
-  readonly digest: Digest;
-  readonly stage: 'waiting' | 'pushing' | 'pushed' | 'exists' | 'mounted';
-  readonly bytes: number;
-  readonly total: number;
-}
+export type { PushedObject, PushOptions, PushProgress } from './pull-options.ts';
 
 export interface PushesParts {
   readonly registry: Registry;
@@ -34,15 +41,17 @@ interface Push {
   readonly name: string;
   readonly domain: string;
   readonly path: string;
-  readonly options: RegistryOptions;
+  readonly options: PushOptions;
   readonly slots: Slots;
-  readonly tell: (event: PushProgress) => void;
+  readonly tell: (target: Descriptor, stage: PushedObject['stage'], bytes: number) => void;
 }
 
 /** What goes to the registry: blobs in any order, then manifests from the inside out. */
 interface Plan {
-  readonly blobs: ReadonlyMap<Digest, Descriptor>;
-  readonly manifests: readonly Descriptor[];
+  readonly blobs: Map<Digest, Descriptor>;
+  readonly manifests: Descriptor[];
+  readonly track: ObjectTrack;
+  readonly platforms: readonly Platform[] | undefined;
 }
 
 /** Sends images to registries. */
@@ -60,13 +69,14 @@ export class Pushes {
   async push(
     call: Call,
     reference: string,
-    options: RegistryOptions,
-    progress: (event: PushProgress) => void,
+    options: PushOptions,
+    progress: (event: PushedObject) => void,
   ): Promise<Digest> {
     const parsed = normalizeReference(reference);
     const name = formatReference(parsed);
-    const { target } = this.#parts.images.get(call, name);
-    const plan = await this.#plan(call, name, target);
+    const image = options.image ?? name;
+    const { target } = this.#parts.images.get(call, image);
+    const plan = await this.#plan(call, image, target, options.platforms);
     const stop = new AbortController();
     const push: Push = {
       call: { ...call, signal: AbortSignal.any([call.signal, stop.signal]) },
@@ -74,9 +84,13 @@ export class Pushes {
       domain: parsed.domain,
       path: parsed.path,
       options,
-      slots: new Slots(this.#parts.maxUploads ?? 5),
-      tell: progress,
+      slots: new Slots(Math.max(1, options.maxUploads ?? this.#parts.maxUploads ?? 5)),
+      tell: (one, stage, bytes) => {
+        const { digest, size: total } = one;
+        progress({ digest, stage, bytes, total, name: uploadRef(one), parents: plan.track.parents(one), target: one });
+      },
     };
+    for (const manifest of plan.manifests.toReversed()) push.tell(manifest, 'waiting', 0);
     const uploads = [...plan.blobs.values()].map((blob) => this.#pushBlob(push, blob));
     try {
       await Promise.all(uploads);
@@ -88,11 +102,10 @@ export class Pushes {
     return this.#pushManifests(push, plan.manifests);
   }
 
-  async #plan(call: Call, name: string, target: Descriptor): Promise<Plan> {
-    const blobs = new Map<Digest, Descriptor>();
-    const manifests: Descriptor[] = [];
-    const missing = await this.#collect(call, target, blobs, manifests, 0);
-    if (missing === undefined) return { blobs, manifests };
+  async #plan(call: Call, name: string, target: Descriptor, platforms: readonly Platform[] | undefined): Promise<Plan> {
+    const plan: Plan = { blobs: new Map(), manifests: [], track: new ObjectTrack(name), platforms };
+    const missing = await this.#collect(call, target, plan, 0);
+    if (missing === undefined) return plan;
     throw new HakoError(
       'failed-precondition',
       `image "${familiar(name)}": ${missing} is not here: pull the image again before pushing it`,
@@ -100,14 +113,9 @@ export class Pushes {
   }
 
   /** Adds what `target` needs. Gives the digest that is missing, or undefined; then nothing of it was added. */
-  async #collect(
-    call: Call,
-    target: Descriptor,
-    blobs: Map<Digest, Descriptor>,
-    manifests: Descriptor[],
-    depth: number,
-  ): Promise<Digest | undefined> {
+  async #collect(call: Call, target: Descriptor, plan: Plan, depth: number): Promise<Digest | undefined> {
     const { content } = this.#parts;
+    const { blobs, manifests, track } = plan;
     if (content.find(call, target.digest) === undefined) return target.digest;
     const bytes = await content.readAll(call, target.digest, maxJson);
     if (isManifest(target)) {
@@ -115,13 +123,16 @@ export class Pushes {
       const needed = [config, ...layers];
       const gone = needed.find(({ digest }) => content.find(call, digest) === undefined);
       if (gone !== undefined) return gone.digest;
+      track.lead(target, needed);
       for (const one of needed) blobs.set(one.digest, one);
-      manifests.push(target);
+      if (!manifests.some(({ digest }) => digest === target.digest)) manifests.push(target);
       return undefined;
     }
-    if (!isIndex(target) || depth > 4)
+    if (isIndex(target) && depth <= 4) return this.#collectIndex(call, target, parseIndex(target, bytes), plan, depth);
+    if (depth === 0 || isIndex(target))
       throw new HakoError('failed-precondition', `"${target.digest}": "${target.mediaType}" is no image`);
-    return this.#collectIndex(call, target, parseIndex(target, bytes), blobs, manifests, depth);
+    blobs.set(target.digest, target);
+    return undefined;
   }
 
   /**
@@ -132,19 +143,25 @@ export class Pushes {
     call: Call,
     target: Descriptor,
     children: readonly Descriptor[],
-    blobs: Map<Digest, Descriptor>,
-    manifests: Descriptor[],
+    plan: Plan,
     depth: number,
   ): Promise<Digest | undefined> {
+    const { platforms, manifests, track } = plan;
     let missing: Digest | undefined;
     let whole = 0;
     for (const child of children) {
-      const gone = await this.#collect(call, child, blobs, manifests, depth + 1);
+      const wanted = (one: Platform): boolean => child.platform === undefined || samePlatform(one, child.platform);
+      const gone =
+        platforms === undefined || platforms.length === 0 || platforms.some(wanted)
+          ? await this.#collect(call, child, plan, depth + 1)
+          : child.digest;
       if (gone === undefined) whole++;
       else missing ??= gone;
     }
     if (missing !== undefined && whole === 0) return missing;
-    if (missing === undefined || whole > 1) manifests.push(target);
+    if (missing !== undefined && whole === 1) return undefined;
+    track.lead(target, children);
+    manifests.push(target);
     return undefined;
   }
 
@@ -152,23 +169,18 @@ export class Pushes {
     const { call, name, domain, path, options, tell } = push;
     const { registry, content } = this.#parts;
     const { digest, size: total } = blob;
-    tell({ digest, stage: 'waiting', bytes: 0, total });
+    tell(blob, 'waiting', 0);
     using _slot = await push.slots.take(call.signal);
     const { labels } = content.info(call, digest);
-    const from = sourcesOf(domain, labels).find((source) => source !== path);
-    const data = (): AsyncIterable<Uint8Array> => this.#read(push, digest, total);
-    const stage = await registry.pushBlob(
-      name,
-      blob,
-      data,
-      from === undefined ? options : { ...options, from },
-      call.signal,
-    );
-    tell({ digest, stage, bytes: total, total });
+    const from = mountSource(domain, path, labels);
+    const data = (): AsyncIterable<Uint8Array> => this.#read(push, blob);
+    const stage = await registry.pushBlob(name, blob, data, options, call.signal, from);
+    tell(blob, stage, total);
     await setLabels(content, call, digest, labels, sourceLabel(domain, path, labels));
   }
 
-  async *#read({ call, tell }: Push, digest: Digest, total: number): AsyncGenerator<Uint8Array> {
+  async *#read({ call, tell }: Push, target: Descriptor): AsyncGenerator<Uint8Array> {
+    const { digest, size: total } = target;
     await using blob: Blob = await this.#parts.content.open(call, digest);
     let told = 0;
     for (let offset = 0; offset < total;) {
@@ -182,18 +194,22 @@ export class Pushes {
       offset += chunk.length;
       if (performance.now() - told < interval) continue;
       told = performance.now();
-      tell({ digest, stage: 'pushing', bytes: offset, total });
+      tell(target, 'pushing', offset);
     }
   }
 
   /** Inner manifests by digest, the last one under the name. */
-  async #pushManifests({ call, name, domain, path, options }: Push, manifests: readonly Descriptor[]): Promise<Digest> {
+  async #pushManifests(
+    { call, name, domain, path, options, tell }: Push,
+    manifests: readonly Descriptor[],
+  ): Promise<Digest> {
     const { registry, content } = this.#parts;
     let digest = '';
     for (const [at, manifest] of manifests.entries()) {
       const bytes = await content.readAll(call, manifest.digest, maxJson);
       const to = at === manifests.length - 1 ? name : `${domain}/${path}@${manifest.digest}`;
       digest = await registry.pushManifest(to, manifest, bytes, options, call.signal);
+      tell(manifest, 'pushed', manifest.size);
       const { labels } = content.info(call, manifest.digest);
       await setLabels(content, call, manifest.digest, labels, sourceLabel(domain, path, labels));
     }

@@ -93,6 +93,8 @@ export class PullLines {
         this.#layers.set(event.digest, layer);
         return layer.next(event, now);
       }
+      case 'object':
+      case 'saved':
       case 'timing':
         return [];
     }

@@ -81,8 +81,9 @@ test('tokens are got for the scope that is needed, once for many requests', { sk
     raft,
     layer,
     async function* () {},
-    { credentials: testUser, from: 'sea/ark' },
+    { credentials: testUser },
     signal,
+    'sea/ark',
   );
   assert.equal(mounted, 'mounted');
 });

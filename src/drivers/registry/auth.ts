@@ -68,6 +68,8 @@ export class Authorizer {
     request: AuthRequest,
     signal: AbortSignal,
   ): Promise<string | undefined> {
+    const whole = request.credentials?.header;
+    if (whole !== undefined) return whole === used ? undefined : whole;
     const offered = parseChallenges(header ?? '');
     const challenge =
       offered.find(({ scheme }) => scheme === 'bearer') ?? offered.find(({ scheme }) => scheme === 'basic');
@@ -79,6 +81,7 @@ export class Authorizer {
   }
 
   async #answer(challenge: Challenge, request: AuthRequest, signal: AbortSignal): Promise<string | undefined> {
+    if (request.credentials?.header !== undefined) return request.credentials.header;
     if (challenge.scheme === 'basic') return basic(request.credentials);
     const key = tokenKey(challenge, request);
     let token = this.#tokens.get(key);

@@ -20,8 +20,8 @@ export interface EndpointParts {
   readonly action: 'pull' | 'push';
   /** Another repository to read from, for mounting a blob across. */
   readonly from?: string | undefined;
-  /** Asked only when the registry wants to know. */
-  readonly credentials: (signal: AbortSignal) => Promise<Credentials | undefined>;
+  /** Asked only when the registry wants to know, and with what it said. */
+  readonly credentials: (challenges: readonly string[], signal: AbortSignal) => Promise<Credentials | undefined>;
 }
 
 export interface Question {
@@ -73,13 +73,14 @@ export class EndpointClient {
     const { authorizer } = this.#parts;
     const url = this.#address(question);
     if (!this.#isOwn(url)) return this.#askStranger(question, url, signal);
-    let authorization = await authorizer.known(await this.#authRequest(signal, false), signal);
+    let authorization = await authorizer.known(await this.#authRequest(signal), signal);
     // Twice at most: a token may have been revoked before its time, and a challenge may have changed.
     for (let round = 1; ; round++) {
       const response = await this.#send(question, url, authorization, signal);
       if (response.status !== 401 || round === 3) return response;
-      const request = await this.#authRequest(signal, true);
-      const next = await authorizer.challenged(response.header('www-authenticate'), authorization, request, signal);
+      const challenge = response.header('www-authenticate');
+      const request = await this.#authRequest(signal, challenge === undefined ? [] : [challenge]);
+      const next = await authorizer.challenged(challenge, authorization, request, signal);
       if (next === undefined || next === authorization) return response;
       response.discard();
       authorization = next;
@@ -147,7 +148,7 @@ export class EndpointClient {
     return this.#parts.endpoint.httpFallback && url.host === new URL(this.#origin).host && url.protocol === 'http:';
   }
 
-  async #authRequest(signal: AbortSignal, challenged: boolean): Promise<Parameters<Authorizer['known']>[0]> {
+  async #authRequest(signal: AbortSignal, challenges?: readonly string[]): Promise<Parameters<Authorizer['known']>[0]> {
     const { endpoint, repository, action, from, authorizer } = this.#parts;
     const scopes = [
       `repository:${repository}:${action === 'push' ? 'pull,push' : 'pull'}`,
@@ -161,8 +162,8 @@ export class EndpointClient {
       scopes,
       credentials: undefined,
     };
-    if (!challenged && !authorizer.remembers(anonymous)) return anonymous;
-    this.#credentials ??= this.#parts.credentials(signal);
+    if (challenges === undefined && !authorizer.remembers(anonymous)) return anonymous;
+    this.#credentials ??= this.#parts.credentials(challenges ?? [], signal);
     const credentials = await this.#credentials;
     this.#user = credentials === undefined ? undefined : credentials.username || 'the identity token';
     return { ...anonymous, credentials };

@@ -31,6 +31,8 @@ export interface Endpoint {
 export interface HostOverrides {
   readonly plainHttp?: boolean | undefined;
   readonly skipVerify?: boolean | undefined;
+  /** Of a registry whose address no file gives. */
+  readonly defaultScheme?: 'http' | 'https' | undefined;
 }
 
 /**
@@ -63,7 +65,7 @@ interface HostSettings {
 function toEndpoint(domain: string, settings: HostSettings, upstream: boolean, overrides: HostOverrides): Endpoint {
   const { url, headers, dialTimeout } = settings;
   const own = domain === 'docker.io' ? 'registry-1.docker.io' : domain;
-  const given = url ?? `https://${own}/v2`;
+  const given = url ?? `${overrides.defaultScheme ?? 'https'}://${own}/v2`;
   const base = upstream && overrides.plainHttp === true ? given.replace(/^https:/, 'http:') : given;
   const { host, hostname } = new URL(base);
   return {
@@ -289,4 +291,19 @@ function parseHeaders(value: unknown, wrong: Refuse): Record<string, string[]> {
       return [name, values];
     }),
   );
+}
+
+/** invalid-argument when a client's headers hold what no header can. */
+export function checkHeaders(headers: Readonly<Record<string, readonly string[]>>): void {
+  for (const [name, values] of Object.entries(headers)) {
+    try {
+      validateHeaderName(name);
+      for (const one of values) validateHeaderValue(name, one);
+    } catch {
+      throw new HakoError(
+        'invalid-argument',
+        `header "${name}": name or value has characters that a header cannot have`,
+      );
+    }
+  }
 }

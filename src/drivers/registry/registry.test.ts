@@ -82,8 +82,9 @@ test(
       `${server.host}/sea/raft:1`,
       layer,
       () => once(Buffer.alloc(0)),
-      { from: 'sea/ark' },
+      {},
       signal,
+      'sea/ark',
     );
     assert.equal(mounted, 'mounted');
   },

@@ -4,13 +4,14 @@ import { codeOf, HakoError, messageOf } from '#base/errors.ts';
 import { silent, type Logger } from '#base/log.ts';
 import { familiarName, formatReference, normalizeReference, type Reference } from '#base/reference.ts';
 import type { Descriptor, Digest } from '#core/images.ts';
-import type { Credentials, Registry, RegistryOptions } from '#core/registry.ts';
+import type { Registry, RegistryOptions } from '#core/registry.ts';
 import { Authorizer } from './auth.ts';
-import { defaultDockerConfig, dockerCredentials } from './docker-config.ts';
+import { defaultDockerConfig } from './docker-config.ts';
 import { download, type FirstOf } from './download.ts';
 import { EndpointClient } from './endpoint-client.ts';
-import { findEndpoints, type Capability, type Endpoint } from './hosts.ts';
+import { checkHeaders, findEndpoints, type Capability, type Endpoint } from './hosts.ts';
 import { defaultTimeouts, HttpClient, type Timeouts } from './http.ts';
+import { Logins } from './logins.ts';
 import type { HttpResponse } from './response.ts';
 import { isManifestType, isSchema1, manifestTypeOf, manifestTypes } from './media-types.ts';
 import { defaultRetries, type RetryPolicy } from './retry.ts';
@@ -31,22 +32,18 @@ export interface RegistryClientOptions {
   readonly logger?: Logger;
 }
 
-/** How long a login that was looked up serves: asking a helper program for each layer would be slow. */
-const credentialsLife = 15_000;
-
 /** Speaks the OCI distribution spec with registries and their mirrors, over HTTP/1.1. */
 export class RegistryClient implements Registry, Disposable {
   readonly #configDirs: readonly string[];
-  readonly #dockerConfig: string;
   readonly #retries: RetryPolicy;
   readonly #logger: Logger;
   readonly #http: HttpClient;
   readonly #authorizer: Authorizer;
-  readonly #logins = new Map<string, { readonly until: number; readonly credentials: Credentials }>();
+  readonly #logins: Logins;
 
   constructor(options: RegistryClientOptions = {}) {
     this.#configDirs = options.configDirs ?? defaultConfigDirs;
-    this.#dockerConfig = options.dockerConfig ?? defaultDockerConfig();
+    this.#logins = new Logins(options.dockerConfig ?? defaultDockerConfig());
     this.#retries = { ...defaultRetries, ...options.retries };
     this.#logger = options.logger ?? silent;
     this.#http = new HttpClient({ ...defaultTimeouts, ...options.timeouts });
@@ -85,12 +82,13 @@ export class RegistryClient implements Registry, Disposable {
     reference: string,
     target: Descriptor,
     data: () => AsyncIterable<Uint8Array>,
-    options: RegistryOptions & { from?: string },
+    options: RegistryOptions,
     signal: AbortSignal,
+    from?: string,
   ): Promise<'pushed' | 'exists' | 'mounted'> {
     const name = normalizeReference(reference);
-    const client = await this.#pushHost(name, options, options.from, signal);
-    return uploadBlob(client, name.path, target, data, options.from, this.#retries, signal);
+    const client = await this.#pushHost(name, options, from, signal);
+    return uploadBlob(client, name.path, target, data, from, this.#retries, signal);
   }
 
   async pushManifest(
@@ -113,9 +111,7 @@ export class RegistryClient implements Registry, Disposable {
     action: 'pull' | 'push',
     signal: AbortSignal,
   ): Promise<FirstOf> {
-    const endpoints = (await findEndpoints(name.domain, this.#configDirs, options)).filter(({ capabilities }) =>
-      capabilities.includes(need),
-    );
+    const endpoints = (await this.#endpoints(name, options)).filter(({ capabilities }) => capabilities.includes(need));
     if (endpoints.length === 0) throw this.#nobody(name.domain, need);
     const clients = endpoints.map((endpoint, at) => {
       // Where another host can be asked, nobody waits long for this one.
@@ -149,10 +145,19 @@ export class RegistryClient implements Registry, Disposable {
     signal: AbortSignal,
   ): Promise<EndpointClient> {
     signal.throwIfAborted();
-    const endpoints = await findEndpoints(name.domain, this.#configDirs, options);
+    const endpoints = await this.#endpoints(name, options);
     const endpoint = endpoints.find(({ capabilities }) => capabilities.includes('push'));
     if (endpoint === undefined) throw this.#nobody(name.domain, 'push');
     return this.#client(endpoint, name, options, 'push', from);
+  }
+
+  async #endpoints({ domain }: Reference, options: RegistryOptions): Promise<Endpoint[]> {
+    const dirs = options.hostsDir === undefined ? this.#configDirs : [options.hostsDir];
+    const endpoints = await findEndpoints(domain, dirs, options);
+    const { headers } = options;
+    if (headers === undefined) return endpoints;
+    checkHeaders(headers);
+    return endpoints.map((endpoint) => ({ ...endpoint, headers: { ...endpoint.headers, ...headers } }));
   }
 
   #nobody(domain: string, need: Capability): HakoError {
@@ -178,27 +183,8 @@ export class RegistryClient implements Registry, Disposable {
       repository: name.path,
       action,
       from,
-      credentials: (signal) => this.#credentials(endpoint, name.domain, options, signal),
+      credentials: (challenges, signal) => this.#logins.find(endpoint, name, options, challenges, signal),
     });
-  }
-
-  /** A login that came with the request is for the registry that was named, not for whoever mirrors it. */
-  async #credentials(
-    endpoint: Endpoint,
-    domain: string,
-    options: RegistryOptions,
-    signal: AbortSignal,
-  ): Promise<Credentials | undefined> {
-    const given = options.credentials;
-    if (endpoint.upstream && given !== undefined && (given.username !== '' || given.identityToken !== undefined))
-      return given;
-    const host = endpoint.upstream ? domain : endpoint.host;
-    const known = this.#logins.get(host);
-    if (known !== undefined && known.until > Date.now()) return known.credentials;
-    const credentials = await dockerCredentials(this.#dockerConfig, host, signal);
-    if (credentials === undefined) this.#logins.delete(host);
-    else this.#logins.set(host, { until: Date.now() + credentialsLife, credentials });
-    return credentials;
   }
 
   async #resolveAt(client: EndpointClient, name: Reference, signal: AbortSignal): Promise<Descriptor> {

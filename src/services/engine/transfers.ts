@@ -3,6 +3,7 @@ import { HakoError } from '#base/errors.ts';
 import { parsePlatform } from '#base/platforms.ts';
 import { familiar, formatReference, normalizeReference } from '#base/reference.ts';
 import type { RegistryOptions } from '#core/registry.ts';
+import { isIndex, isManifest } from '../pull-manifest.ts';
 import type { PullProgress } from '../pull.ts';
 import type { PushProgress } from '../push.ts';
 import type { EngineHouse } from './house.ts';
@@ -38,6 +39,9 @@ export async function push(
       `An image does not exist locally with the tag: ${familiar({ domain: parsed.domain, path: parsed.path })}`,
     );
   }
-  const digest = await house.pushes.push(call, name, options, progress);
+  // Docker's clients show blobs only.
+  const digest = await house.pushes.push(call, name, options, (event) => {
+    if (!isManifest(event.target) && !isIndex(event.target)) progress(event);
+  });
   return { reference: familiar(parsed), digest, size: image.target.size };
 }
