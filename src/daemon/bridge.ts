@@ -92,6 +92,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
     snapshots,
     leases,
     events,
+    gc,
     diffs,
     tasks,
     pulls,

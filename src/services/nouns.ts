@@ -2,6 +2,7 @@ import type { Containers } from './containers.ts';
 import type { Content } from './content.ts';
 import type { Diffs } from './diffs.ts';
 import type { Events } from './events.ts';
+import type { GarbageCollector } from './gc.ts';
 import type { Images } from './images.ts';
 import type { Introspection } from './introspection.ts';
 import type { Leases } from './leases.ts';
@@ -20,6 +21,7 @@ export interface Nouns {
   readonly snapshots: Snapshots;
   readonly leases: Leases;
   readonly events: Events;
+  readonly gc: GarbageCollector;
   readonly diffs: Diffs;
   readonly tasks: Tasks;
   readonly pulls: Pulls;

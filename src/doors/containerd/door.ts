@@ -4,6 +4,7 @@ import { containersService } from './containers.ts';
 import { contentService } from './content.ts';
 import { diffService } from './diffs.ts';
 import { eventsService } from './events.ts';
+import { gcService } from './gc.ts';
 import { healthService } from './health.ts';
 import { imagesService } from './images.ts';
 import { introspectionService } from './introspection.ts';
@@ -21,6 +22,7 @@ export function containerdDoor(services: Services): GrpcService[] {
     contentService(services.content),
     diffService(services.diffs),
     eventsService(services.events),
+    gcService(services.gc),
     imagesService(services.images),
     introspectionService(services.introspection),
     journalService(services.journal),
