@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { HakoError } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import { eventCodec } from '#doors/containerd/event-any.ts';
+import { TarArchives } from '#drivers/archives/archives.ts';
 import { RootfsDriver } from '#drivers/rootfs/rootfs.ts';
 import { StreamDriver } from '#drivers/streams/streams.ts';
 import type { Ledger } from '#metadata/ledger.ts';
@@ -21,7 +22,9 @@ import { Pulls } from '#services/pull.ts';
 import { Pushes } from '#services/push.ts';
 import type { Services } from '#services/services.ts';
 import { Snapshots } from '#services/snapshots.ts';
+import { Streaming } from '#services/streaming.ts';
 import { Tasks } from '#services/tasks.ts';
+import { Transfers } from '#services/transfer/transfers.ts';
 import type { Config } from './config/schema.ts';
 import type { StartedPlugins } from './plugins.ts';
 import { containerdVersion, version } from './version.ts';
@@ -77,6 +80,10 @@ export function buildBridge(parts: BridgeParts): Bridge {
   const tasks = new Tasks({ ledger, events, containers, snapshots, runtime, root, state, logger });
   const pulls = new Pulls({ registry, content, snapshots, drivers, diffs, leases, images, defaultSnapshotter, logger });
   const pushes = new Pushes({ registry, content, images });
+  const streaming = new Streaming();
+  const archives = new TarArchives();
+  const stores = { content, images, leases, snapshots, drivers, defaultSnapshotter };
+  const transfers = new Transfers({ ...stores, pulls, pushes, diffs, archives, logger });
   const introspection = new Introspection({
     root,
     plugins: plugins.statuses,
@@ -114,9 +121,12 @@ export function buildBridge(parts: BridgeParts): Bridge {
   });
 
   return {
-    services: { ...rest, engine, journal },
+    services: { ...rest, transfers, streaming, engine, journal },
     reconcile: async () => {
-      for (const { name } of namespaces.list()) await pulls.recover({ namespace: name, signal });
+      for (const { name } of namespaces.list()) {
+        await pulls.recover({ namespace: name, signal });
+        await transfers.recover({ namespace: name, signal });
+      }
       await tasks.reconcile(signal);
       await engine.reconcile(signal);
       await gc.boot(signal);
@@ -127,6 +137,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
       await gc.close();
       await snapshots.close();
       await content.close();
+      archives.close();
       await journal.close();
     },
   };

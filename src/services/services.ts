@@ -1,9 +1,13 @@
 import type { Engine } from './engine/engine.ts';
 import type { Journal } from './journal.ts';
 import type { Nouns } from './nouns.ts';
+import type { Streaming } from './streaming.ts';
+import type { Transfers } from './transfer/transfers.ts';
 
 /** The bridge: everything a door may ask for. The daemon builds it, once. */
 export interface Services extends Nouns {
   readonly engine: Engine;
   readonly journal: Journal;
+  readonly streaming: Streaming;
+  readonly transfers: Transfers;
 }

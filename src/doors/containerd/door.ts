@@ -12,10 +12,12 @@ import { journalService } from './journal.ts';
 import { leasesService } from './leases.ts';
 import { namespacesService } from './namespaces.ts';
 import { snapshotsService } from './snapshots.ts';
+import { streamingService } from './streaming.ts';
 import { tasksService } from './tasks.ts';
+import { transferService } from './transfer.ts';
 import { versionService } from './version.ts';
 
-/** containerd's API over our services. What is not in this list (sandboxes, transfer, streaming) is unimplemented. */
+/** containerd's API over our services. What is not in this list (sandboxes) is unimplemented. */
 export function containerdDoor(services: Services): GrpcService[] {
   const api = [
     containersService(services.containers),
@@ -29,7 +31,9 @@ export function containerdDoor(services: Services): GrpcService[] {
     leasesService(services.leases),
     namespacesService(services.namespaces),
     snapshotsService(services.snapshots),
+    streamingService(services.streaming),
     tasksService(services.tasks),
+    transferService(services.transfers, services.streaming),
     versionService(services.introspection),
   ];
   return [...api, healthService(new Set(api.map(({ desc }) => desc.typeName)))];

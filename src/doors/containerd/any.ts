@@ -1,0 +1,31 @@
+import {
+  create,
+  fromBinary,
+  toBinary,
+  type DescMessage,
+  type MessageInitShape,
+  type MessageShape,
+} from '@bufbuild/protobuf';
+import { HakoError } from '#base/errors.ts';
+import type { Any } from '#core/any.ts';
+
+/** A message as containerd's clients want it in an Any: its type's bare name stands for a URL. */
+export const packed = <S extends DescMessage>(schema: S, message: MessageInitShape<S>): Any => ({
+  typeUrl: schema.typeName,
+  value: toBinary(schema, create(schema, message)),
+});
+
+/** The name of the message, whatever host stands before it. */
+export const typeOf = ({ typeUrl }: Pick<Any, 'typeUrl'>): string => typeUrl.slice(typeUrl.lastIndexOf('/') + 1);
+
+/** The message in an Any that has to be of that type. Refuses in containerd's words. */
+export function unpacked<S extends DescMessage>(schema: S, any: Any): MessageShape<S> {
+  if (typeOf(any) !== schema.typeName) {
+    throw new HakoError('unknown', `can't unmarshal type "${any.typeUrl}" to output "${schema.typeName}"`);
+  }
+  try {
+    return fromBinary(schema, any.value);
+  } catch (error) {
+    throw new HakoError('unknown', `proto: cannot parse invalid wire-format data of ${schema.typeName}`, error);
+  }
+}
