@@ -36,6 +36,19 @@ export class OpenIngest implements ContentWriter {
     this.#parts = parts;
   }
 
+  get ref(): string {
+    return this.#row.ref;
+  }
+
+  get expected(): Digest {
+    return this.#row.expected;
+  }
+
+  /** When bytes came last. */
+  get movedAt(): Date {
+    return this.#updatedAt;
+  }
+
   get attached(): boolean {
     return this.#writer !== undefined;
   }

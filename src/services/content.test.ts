@@ -72,6 +72,31 @@ test('a ref has one writer at a time, and refs of two namespaces are two', async
   assert.equal(again.status().offset, 3);
 });
 
+test('a download that is under way in another namespace is waited for, as long as its bytes come', async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  await using bridge = await openBridge();
+  const { content } = bridge;
+  const expected = digestOf('x');
+  const download = { ref: `layer-${expected}`, expected, total: 1 };
+  const first = await content.writer(call, download);
+  const taken = {
+    code: 'unavailable',
+    message: `ref ${download.ref} locked by another writer (of the same content): unavailable`,
+  };
+  await assert.rejects(content.writer(other, download), taken);
+  // Any other name is the client's own affair, and another digest another matter.
+  await (await content.writer(other, { ...download, ref: 'mine' })).close();
+  await (await content.writer(other, { ...download, expected: digestOf('y') })).close();
+  t.mock.timers.tick(9_000);
+  await first.write(Buffer.from('x'));
+  t.mock.timers.tick(9_000);
+  await assert.rejects(content.writer(other, download), taken);
+  t.mock.timers.tick(2_000);
+  await (await content.writer(other, download)).close();
+  await first.commit({});
+  await assert.rejects(content.writer(other, download), { code: 'already-exists' });
+});
+
 test('two who upload the same blob both succeed, the second with already-exists', async () => {
   await using bridge = await openBridge();
   const { content } = bridge;

@@ -54,6 +54,14 @@ export interface ContentParts {
 /** How long an upload without a lease is kept, as containerd has it. */
 const INGEST_LIFE_MS = 24 * 60 * 60 * 1000;
 const READ_ALL_LIMIT = 8 * 1024 * 1024;
+/** A download that has had no bytes for so long does not keep others waiting. */
+const SILENT_MS = 10_000;
+
+/** Whether the ref is what containerd's clients, and we, call the download of that digest. */
+const isDownload = (ref: string, digest: Digest): boolean =>
+  digest !== '' &&
+  /^(?:layer|config|manifest|index|attestation|unknown)-/.test(ref) &&
+  (ref.endsWith(`-${digest}`) || ref.endsWith(`@${digest}`));
 
 /** Blobs by digest, each seen only in the namespaces that have it. */
 export class Content {
@@ -160,6 +168,7 @@ export class Content {
       const since = holder.openedAt.toISOString();
       throw new HakoError('unavailable', `ref ${ref} locked by another writer (since ${since}): unavailable`);
     }
+    this.#refuseSecondDownload(ref, expected);
     const row = this.#ledger.transaction(() => {
       this.#ledger.namespaces.ensure(call.namespace);
       hold(this.#ledger, call, { type: 'ingests', id: ref });
@@ -272,6 +281,20 @@ export class Content {
     if (open?.attached === true) return open.status();
     const found = await this.#store.ingest(row.id);
     return found === undefined ? undefined : { ref: row.ref, total: row.total, expected: row.expected, ...found };
+  }
+
+  /**
+   * Namespaces share blobs, so two clients that download the same one, each into its own, need not both do so: the second
+   * is told what it is told of a ref in use, waits as clients do then, and finds the blob there. Only for refs that name a
+   * download, and only as long as its bytes come.
+   */
+  #refuseSecondDownload(ref: string, expected: Digest): void {
+    if (!isDownload(ref, expected)) return;
+    for (const other of this.#open.values()) {
+      if (other.expected !== expected || !isDownload(other.ref, expected)) continue;
+      if (Date.now() - other.movedAt.getTime() > SILENT_MS) continue;
+      throw new HakoError('unavailable', `ref ${ref} locked by another writer (of the same content): unavailable`);
+    }
   }
 
   /** Throws already-exists when this namespace has the blob, or another has and shares it. */
