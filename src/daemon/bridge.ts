@@ -75,7 +75,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
   const images = new Images({ ledger, events, gc });
   const containers = new Containers({ ledger, events, logger });
   const leases = new Leases({ ledger, gc });
-  const diffs = new Diffs({ content, differ: plugins.get('differ', 'walking') });
+  const diffs = new Diffs({ content, differs: [plugins.get('differ', 'walking')], logger });
   const runtime = plugins.get('runtime', 'task');
   const tasks = new Tasks({ ledger, events, containers, snapshots, runtime, root, state, logger });
   const pulls = new Pulls({ registry, content, snapshots, drivers, diffs, leases, images, defaultSnapshotter, logger });

@@ -105,9 +105,11 @@ export class Unpacker {
     try {
       await layer.fetched;
       layer.started();
-      const { digest } = await diffs.apply(call, descriptor, mounts, layer.progress).catch((error: unknown) => {
-        throw layerError(descriptor, error);
-      });
+      const { digest } = await diffs
+        .apply(call, descriptor, mounts, { progress: layer.progress })
+        .catch((error: unknown) => {
+          throw layerError(descriptor, error);
+        });
       if (digest !== diffId) {
         throw new HakoError(
           'data-loss',

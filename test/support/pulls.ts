@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { Blob } from '#core/content.ts';
-import type { Differ } from '#core/differs.ts';
+import type { ApplyOptions, Differ } from '#core/differs.ts';
+import { unimplemented } from '#base/errors.ts';
 import type { Descriptor } from '#core/images.ts';
 import type { Mount } from '#core/mounts.ts';
 import { RegistryClient } from '#drivers/registry/registry.ts';
@@ -24,7 +25,7 @@ export class TarDiffer implements Differ {
     blob: Blob,
     mounts: readonly Mount[],
     signal: AbortSignal,
-    progress?: (bytes: number) => void,
+    { progress }: ApplyOptions = {},
   ): Promise<Descriptor> {
     this.applied.push(layer.digest);
     await this.gate(layer);
@@ -33,6 +34,10 @@ export class TarDiffer implements Differ {
     await writeFile(join(mounts[0]?.source ?? '', 'layer.tar'), tar);
     const digest = `sha256:${createHash('sha256').update(tar).digest('hex')}`;
     return { mediaType: 'application/vnd.oci.image.layer.v1.tar', digest, size: tar.length };
+  }
+
+  async diff(): Promise<never> {
+    throw unimplemented('making layers in this test');
   }
 }
 
@@ -65,7 +70,7 @@ export async function openHarbour(): Promise<Harbour> {
     snapshots,
     leases,
     images,
-    diffs: new Diffs({ content, differ }),
+    diffs: new Diffs({ content, differs: [differ] }),
     drivers: new Map([['overlayfs', { sync }]]),
     defaultSnapshotter: 'overlayfs',
   });

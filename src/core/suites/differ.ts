@@ -16,6 +16,8 @@ import { makeOpenTar, makeTar, type TarEntry } from './tar-writer.ts';
 /** A differ to test. */
 export interface DifferUnderTest extends AsyncDisposable {
   readonly differ: Differ;
+  /** Reads a layer that the differ has stored by itself; absent for one that writes where it is told. */
+  readonly stored?: (layer: Descriptor) => Promise<Uint8Array>;
 }
 
 const never = new AbortController().signal;
@@ -200,9 +202,9 @@ function unpacking(house: () => House): void {
   test('progress counts the compressed bytes to the last', async () => {
     const data = gzipSync(makeTar([file('random', randomBytes(2_000_000).toString('base64'))]));
     const seen: number[] = [];
-    await house().differ.apply(layerOf(data), memoryBlob(data), bind(house().at('')), never, (bytes) =>
-      seen.push(bytes),
-    );
+    await house().differ.apply(layerOf(data), memoryBlob(data), bind(house().at('')), never, {
+      progress: (bytes) => seen.push(bytes),
+    });
     assert.equal(seen.at(-1), data.length);
     assert.deepEqual(
       seen,

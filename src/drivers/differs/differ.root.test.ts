@@ -1,10 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { differSuite } from '#core/suites/differ.ts';
+import { differDiffSuite } from '#core/suites/differ-diff.ts';
+import { differSuite, type DifferUnderTest } from '#core/suites/differ.ts';
 import { TarDiffer } from './differ.ts';
 
-differSuite('TarDiffer', async () => {
+async function open(): Promise<DifferUnderTest> {
   const state = await mkdtemp(path.join(os.tmpdir(), 'hako-differ-state-'));
   const differ = await TarDiffer.start(state);
   return {
@@ -14,4 +15,7 @@ differSuite('TarDiffer', async () => {
       await rm(state, { recursive: true, force: true });
     },
   };
-});
+}
+
+differSuite('TarDiffer', open);
+differDiffSuite('TarDiffer', open);

@@ -5,7 +5,7 @@ import { parseDigest } from '#base/digest.ts';
 import { codeOf, HakoError, invalid, messageOf, unimplemented } from '#base/errors.ts';
 import { errnoOf, ThreadPool } from '#base/threads.ts';
 import type { Blob } from '#core/content.ts';
-import type { Differ } from '#core/differs.ts';
+import type { ApplyOptions, Differ, DiffOptions, LayerSink, MadeLayer } from '#core/differs.ts';
 import type { Descriptor } from '#core/images.ts';
 import type { Mount } from '#core/mounts.ts';
 import { bytesOf } from '#sys/at.ts';
@@ -13,13 +13,13 @@ import { mountAll, unmountAll } from '#sys/mount.ts';
 import { explainSpace } from '#sys/space.ts';
 import { directTarget } from './direct.ts';
 import type { Inflated, InflateRequest } from './inflate-worker.ts';
-import { makeRing, resetRing, RingCaller, type RingMemory } from './ring.ts';
+import { LayerMaker } from './layer-maker.ts';
+import { tarMediaType } from './media-types.ts';
+import { RingCaller, SpareRings } from './ring.ts';
 import type { Target } from './directories.ts';
 import type { UntarRequest } from './untar-worker.ts';
 
-const tarMediaType = 'application/vnd.oci.image.layer.v1.tar';
 const progressEvery = 100;
-const maxSpareRings = 2;
 
 /**
  * Unpacks layers in pairs of threads: one reads, hashes and inflates, the other writes files. Overlay and bind mounts are
@@ -29,14 +29,15 @@ export class TarDiffer implements Differ, Disposable {
   readonly #state: string;
   readonly #inflaters: ThreadPool;
   readonly #untarrers: ThreadPool;
-  /** Rings that are free: the collector is in no hurry to give back memory that it does not see. */
-  readonly #rings: RingMemory[] = [];
+  readonly #rings = new SpareRings();
+  readonly #maker: LayerMaker;
 
   private constructor(state: string) {
     const pairs = Math.max(2, Math.min(4, os.availableParallelism()));
     this.#state = state;
     this.#inflaters = new ThreadPool(new URL('inflate-worker.ts', import.meta.url), pairs);
     this.#untarrers = new ThreadPool(new URL('untar-worker.ts', import.meta.url), pairs, { heap: 1024 });
+    this.#maker = new LayerMaker(this.#rings, (mounts, undo) => this.#mount(mounts, undo));
   }
 
   /** `state` holds mount points and spooled layers while they are unpacked; what a killed daemon left there goes. */
@@ -58,26 +59,36 @@ export class TarDiffer implements Differ, Disposable {
     blob: Blob,
     mounts: readonly Mount[],
     signal: AbortSignal,
-    progress?: (bytes: number) => void,
+    { progress }: ApplyOptions = {},
   ): Promise<Descriptor> {
     signal.throwIfAborted();
     parseDigest(layer.digest);
     if (layer.mediaType.endsWith('+encrypted'))
       throw unimplemented(`layer "${layer.digest}": decrypting "${layer.mediaType}"`);
     await using undo = new AsyncDisposableStack();
-    const target = directTarget(mounts) ?? (await this.#mounted(mounts, undo));
+    const target = directTarget(mounts) ?? { kind: 'plain', root: bytesOf(await this.#mount(mounts, undo)) };
     const file = blob.path ?? (await this.#spooled(blob, undo, signal));
     const inflated = await this.#unpack(layer, file, target, signal, progress);
     progress?.(inflated.compressed.size);
     return { mediaType: tarMediaType, ...inflated.tar };
   }
 
-  async #mounted(mounts: readonly Mount[], undo: AsyncDisposableStack): Promise<Target> {
+  diff(
+    left: readonly Mount[],
+    right: readonly Mount[],
+    sink: LayerSink,
+    signal: AbortSignal,
+    options: DiffOptions,
+  ): Promise<MadeLayer> {
+    return this.#maker.make(left, right, sink, signal, options);
+  }
+
+  async #mount(mounts: readonly Mount[], undo: AsyncDisposableStack): Promise<string> {
     const root = await mkdtemp(path.join(this.#state, 'mount-'));
     undo.defer(() => rmdir(root));
     undo.defer(() => unmountAll(root));
     mountAll(mounts, root);
-    return { kind: 'plain', root: bytesOf(root) };
+    return root;
   }
 
   /** Brings a blob that is no local file onto the disk, where a thread can read it. */
@@ -107,7 +118,7 @@ export class TarDiffer implements Differ, Disposable {
     signal: AbortSignal,
     progress?: (bytes: number) => void,
   ): Promise<Inflated> {
-    const memory = this.#rings.pop() ?? makeRing();
+    const memory = this.#rings.take();
     const ring = new RingCaller(memory);
     const halt = (): void => ring.halt();
     const haltAndThrow = (error: unknown): never => {
@@ -125,7 +136,9 @@ export class TarDiffer implements Differ, Disposable {
         this.#untarrers
           .run(untar, signal)
           .catch((error: unknown) =>
-            codeOf(error) === 'invalid-argument' ? Promise.reject(error as Error) : haltAndThrow(error),
+            ['invalid-argument', 'aborted'].includes(codeOf(error))
+              ? Promise.reject(error as Error)
+              : haltAndThrow(error),
           ),
       ]);
       signal.throwIfAborted();
@@ -134,14 +147,14 @@ export class TarDiffer implements Differ, Disposable {
       clearInterval(timer);
       signal.removeEventListener('abort', halt);
       // Both sides have answered, or are dead.
-      resetRing(memory);
-      if (this.#rings.length < maxSpareRings) this.#rings.push(memory);
+      this.#rings.give(memory);
     }
   }
 
   /** Ends the threads that rest. */
   [Symbol.dispose](): void {
-    this.#rings.length = 0;
+    this.#rings.clear();
+    this.#maker.end();
     this.#inflaters.end();
     this.#untarrers.end();
   }

@@ -2,9 +2,7 @@ import { HakoError, invalid } from '#base/errors.ts';
 import type { Mount } from '#core/mounts.ts';
 import { bytesOf } from '#sys/at.ts';
 import type { Target } from './directories.ts';
-
-/** Splits at `:` that no backslash protects, as overlayfs does. */
-const splitLayers = (text: string): string[] => text.split(/(?<!\\):/).map((layer) => layer.replaceAll('\\:', ':'));
+import { splitLayers } from './sides.ts';
 
 /**
  * Where mounts lead, when that can be written to without mounting them: the upper directory of an overlay, the source of

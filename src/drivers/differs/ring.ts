@@ -12,6 +12,7 @@ import { stopped } from '#base/threads.ts';
 export const slotSize = 1024 * 1024;
 const slotCount = 8;
 const patience = 250;
+const maxSpare = 2;
 
 const FILLED = 0;
 const EMPTIED = 1;
@@ -77,6 +78,25 @@ export class RingCaller extends RingSide {
   }
 }
 
+/** A few rings that are free: the collector is in no hurry to give back memory that it does not see. */
+export class SpareRings {
+  readonly #free: RingMemory[] = [];
+
+  take(): RingMemory {
+    return this.#free.pop() ?? makeRing();
+  }
+
+  /** Both sides must have let go of it. */
+  give(memory: RingMemory): void {
+    resetRing(memory);
+    if (this.#free.length < maxSpare) this.#free.push(memory);
+  }
+
+  clear(): void {
+    this.#free.length = 0;
+  }
+}
+
 export class RingFiller extends RingSide {
   #filled = 0;
 
@@ -121,24 +141,46 @@ export class RingEmptier extends RingSide {
 
   /** Gives back the slot before and waits for the next; undefined at the end. */
   next(check: () => void): Buffer | undefined {
-    if (this.#holds) {
-      this.#emptied += 1;
-      this.#holds = false;
-      this.signal(EMPTIED, this.#emptied);
-    }
+    this.#giveBack();
     for (;;) {
       check();
-      if (Atomics.load(this.control, ORDER) === HALT) throw stopped();
-      // In this order: what was filled before the end was told is taken before the end is believed.
-      const ended = Atomics.load(this.control, ENDED);
-      const filled = Atomics.load(this.control, FILLED);
-      if (filled > this.#emptied) {
-        this.#holds = true;
-        return this.slot(this.#emptied).subarray(0, this.control[LENGTHS + (this.#emptied % slotCount)]);
-      }
-      if (ended === 1) return undefined;
-      if (ended === 2) throw new HakoError('aborted', 'the layer could not be read to its end');
-      this.sleep(FILLED, filled);
+      const piece = this.#look();
+      if (piece !== 'wait') return piece;
+      this.sleep(FILLED, this.#emptied);
+    }
+  }
+
+  #giveBack(): void {
+    if (!this.#holds) return;
+    this.#emptied += 1;
+    this.#holds = false;
+    this.signal(EMPTIED, this.#emptied);
+  }
+
+  /** The next slot, undefined at the end, or that there is neither yet: then as many are filled as are emptied. */
+  #look(): Buffer | undefined | 'wait' {
+    if (Atomics.load(this.control, ORDER) === HALT) throw stopped();
+    // In this order: what was filled before the end was told is taken before the end is believed.
+    const ended = Atomics.load(this.control, ENDED);
+    const filled = Atomics.load(this.control, FILLED);
+    if (filled > this.#emptied) {
+      this.#holds = true;
+      return this.slot(this.#emptied).subarray(0, this.control[LENGTHS + (this.#emptied % slotCount)]);
+    }
+    if (ended === 1) return undefined;
+    if (ended === 2) throw new HakoError('aborted', 'the layer could not be read to its end');
+    return 'wait';
+  }
+
+  /** As `next`, for a thread that must not sleep. */
+  async take(): Promise<Buffer | undefined> {
+    this.#giveBack();
+    for (;;) {
+      const piece = this.#look();
+      if (piece !== 'wait') return piece;
+      const filled = this.#emptied;
+      const sleep = Atomics.waitAsync(this.control, FILLED, filled, patience);
+      if (sleep.async) await sleep.value;
     }
   }
 

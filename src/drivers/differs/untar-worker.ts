@@ -53,7 +53,8 @@ serveThread(({ ring, target }: UntarRequest, check): void => {
     }
     source.drain();
   } catch (error) {
-    emptier.refuse(codeOf(error) === 'invalid-argument');
+    // A source that failed reads on by itself, to tell whether it is bad or damaged: nobody halts it.
+    emptier.refuse(['invalid-argument', 'aborted'].includes(codeOf(error)));
     throw error;
   }
 });
