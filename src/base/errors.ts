@@ -36,10 +36,13 @@ export class HakoError extends Error {
   }
 }
 
+/** As the cause of an error: the caller broke a rule, so that its code (such as `internal`) says nothing about us. */
+export const callersFault = Symbol("the caller's fault");
+
 export const notFound = (kind: string, id: string): HakoError =>
-  new HakoError('not-found', `${kind} "${id}": not found`);
+  new HakoError('not-found', `${kind} ${JSON.stringify(id)}: not found`);
 export const alreadyExists = (kind: string, id: string): HakoError =>
-  new HakoError('already-exists', `${kind} "${id}": already exists`);
+  new HakoError('already-exists', `${kind} ${JSON.stringify(id)}: already exists`);
 export const invalid = (message: string, cause?: unknown): HakoError =>
   new HakoError('invalid-argument', message, cause);
 export const unimplemented = (what: string): HakoError => new HakoError('unimplemented', `${what} is not implemented`);

@@ -125,7 +125,7 @@ export class Containers {
   }
 
   #notFound(call: Call, id: string): HakoError {
-    return new HakoError('not-found', `container "${id}" in namespace "${call.namespace}": not found`);
+    return new HakoError('not-found', `container ${JSON.stringify(id)} in namespace "${call.namespace}": not found`);
   }
 
   /** Keeps the name of the label in the look-up space of names. */

@@ -17,6 +17,9 @@ export interface EventsParts {
   readonly logger?: Logger;
 }
 
+/** Go's zero time, the start of the year 1: clients send it for a time that is not set. */
+const ZERO_TIME = -62_135_596_800_000;
+
 /**
  * Tells everyone what happened, in the order in which it did. An event that is published in a transaction is told when
  * that is safe on disk, and never when it was rolled back. Publishing never waits for a subscriber: one that is too slow
@@ -46,6 +49,9 @@ export class Events {
   forward(event: Event, options: { sync?: boolean } = {}): void {
     checkIdentifier(event.namespace, 'event envelope has invalid namespace');
     checkTopic(event.topic);
+    if (!(event.timestamp.getTime() > ZERO_TIME)) {
+      throw invalid('timestamp must be set on forwarded event: invalid argument');
+    }
     const { ledger } = this.#parts;
     this.#keep(event);
     if (ledger?.inTransaction !== true) this.#post(event, undefined);

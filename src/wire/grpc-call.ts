@@ -1,16 +1,24 @@
 import { create, fromBinary, toBinary, type DescMessage, type Message } from '@bufbuild/protobuf';
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
-import { HakoError } from '#base/errors.ts';
-import { frameOf } from './grpc-frames.ts';
+import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { callersFault, HakoError } from '#base/errors.ts';
+import { frameOf, maxMessage } from './grpc-frames.ts';
+import { compress, compression } from './grpc-gzip.ts';
+import type { Head } from './grpc-head.ts';
 import { Inbox, send } from './grpc-inbox.ts';
 import type { BoundMethod, GrpcCall } from './grpc-service.ts';
-import { grpcMessageOf, grpcStatus, grpcStatusOf, parseGrpcTimeout } from './grpc-status.ts';
+import { grpcMessageOf, grpcStatus, grpcStatusOf } from './grpc-status.ts';
+import { fitting, malformed } from './proto-check.ts';
 
-const replyHeaders = {
-  ':status': 200,
-  'content-type': 'application/grpc',
-  'grpc-accept-encoding': 'identity',
-} as const;
+/** Largest messages of a server, in bytes. */
+export interface MessageLimits {
+  readonly receive: number;
+  readonly send: number;
+}
+
+export const defaultLimits: MessageLimits = { receive: maxMessage, send: maxMessage };
+
+/** How deep messages may lie within each other, as in Go. */
+const recursionLimit = 10_000;
 
 /** Node's timers overflow past this; a call that may take longer than 24 days has no deadline. */
 const longestTimer = 0x7fff_ffff;
@@ -19,18 +27,28 @@ const longestTimer = 0x7fff_ffff;
 export class ServerCall implements GrpcCall {
   readonly headers: IncomingHttpHeaders;
   readonly #stream: ServerHttp2Stream;
+  readonly #head: Head;
   readonly #method: BoundMethod;
+  readonly #limits: MessageLimits;
   readonly #controller = new AbortController();
   readonly #inbox: Inbox;
   #timer: NodeJS.Timeout | undefined;
   #answered = false;
   #lasting = false;
 
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, method: BoundMethod) {
+  constructor(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    head: Head,
+    method: BoundMethod,
+    limits: MessageLimits = defaultLimits,
+  ) {
     this.#stream = stream;
     this.headers = headers;
+    this.#head = head;
     this.#method = method;
-    this.#inbox = new Inbox(stream);
+    this.#limits = limits;
+    this.#inbox = new Inbox(stream, { maxMessage: limits.receive, compressed: head.compressed });
     stream.once('close', () => {
       clearTimeout(this.#timer);
       if (!this.#answered) this.abort(new HakoError('cancelled', 'the caller went away'));
@@ -50,7 +68,7 @@ export class ServerCall implements GrpcCall {
 
   begin(): void {
     if (!this.#stream.headersSent && !this.#stream.destroyed)
-      this.#stream.respond(replyHeaders, { waitForTrailers: true });
+      this.#stream.respond(this.#replyHeaders(), { waitForTrailers: true });
   }
 
   lasts(): void {
@@ -66,8 +84,8 @@ export class ServerCall implements GrpcCall {
     try {
       this.#startClock();
       const { methodKind, handler } = this.#method;
-      if (methodKind === 'unary') this.#finish(await handler(this.#decode(await this.#inbox.only()), this));
-      else if (methodKind === 'client_streaming') this.#finish(await handler(this.#requests(), this));
+      if (methodKind === 'unary') await this.#finish(await handler(this.#decode(await this.#inbox.first()), this));
+      else if (methodKind === 'client_streaming') await this.#finish(await handler(this.#requests(), this));
       else await this.#replies();
       return undefined;
     } catch (error) {
@@ -79,27 +97,24 @@ export class ServerCall implements GrpcCall {
   }
 
   #startClock(): void {
-    const header = this.headers['grpc-timeout'];
-    if (typeof header !== 'string') return;
-    const milliseconds = parseGrpcTimeout(header);
-    if (milliseconds > longestTimer) return;
-    this.#timer = setTimeout(
-      () => this.abort(new HakoError('deadline-exceeded', 'the call took longer than its caller allowed')),
-      milliseconds,
-    );
+    const { timeout } = this.#head;
+    if (timeout === undefined || timeout > longestTimer) return;
+    const late = (): HakoError => new HakoError('deadline-exceeded', 'context deadline exceeded');
+    if (timeout === 0) throw late();
+    this.#timer = setTimeout(() => this.abort(late()), timeout);
   }
 
   async #replies(): Promise<void> {
     const streaming = this.#method.methodKind === 'bidi_streaming';
-    const request = streaming ? this.#requests() : this.#decode(await this.#inbox.only());
+    const request = streaming ? this.#requests() : this.#decode(await this.#inbox.first());
     for await (const reply of this.#method.handler(request, this) as AsyncIterable<unknown>) {
       this.signal.throwIfAborted();
-      const payload = encode(this.#method.output, reply);
+      const pieces = await this.#encode(reply);
       this.begin();
-      await send(this.#stream, frameOf(payload));
+      await send(this.#stream, pieces);
     }
     this.signal.throwIfAborted();
-    this.#finish();
+    await this.#finish();
   }
 
   async *#requests(): AsyncGenerator<unknown> {
@@ -108,19 +123,38 @@ export class ServerCall implements GrpcCall {
   }
 
   #decode(bytes: Uint8Array): unknown {
+    const fit = fitting(this.#method.input, bytes);
     try {
-      return fromBinary(this.#method.input, bytes);
+      return fromBinary(this.#method.input, fit, { readUnknownFields: false, recursionLimit });
     } catch (error) {
-      throw new HakoError('invalid-argument', `the request is not a ${this.#method.input.typeName}`, error);
+      if (!(error instanceof TypeError)) throw malformed();
+      const message = 'grpc: error unmarshalling request: string field contains invalid UTF-8';
+      throw new HakoError('internal', message, callersFault);
     }
   }
 
+  async #encode(reply: unknown): Promise<Uint8Array[]> {
+    const payload = encode(this.#method.output, reply);
+    const bytes = this.#head.compressed ? await compress(payload) : payload;
+    const { send: most } = this.#limits;
+    if (bytes.length > most) {
+      const message = `grpc: trying to send message larger than max (${bytes.length} vs. ${most})`;
+      throw new HakoError('resource-exhausted', message);
+    }
+    return frameOf(bytes, this.#head.compressed);
+  }
+
   /** Ends the call well, with its only reply or with none after the others. */
-  #finish(reply?: unknown): void {
-    const payload = reply === undefined ? undefined : encode(this.#method.output, reply);
+  async #finish(reply?: unknown): Promise<void> {
+    const pieces = reply === undefined ? [] : await this.#encode(reply);
     if (this.#answered) return;
+    const status = { 'grpc-status': String(grpcStatus.ok), 'grpc-message': '' };
+    if (pieces.length === 0 && !this.#stream.headersSent) {
+      this.#endAtOnce(status);
+      return;
+    }
     this.begin();
-    this.#end({ 'grpc-status': String(grpcStatus.ok) }, payload);
+    this.#end(status, pieces);
   }
 
   /** Ends the call badly, once. */
@@ -134,13 +168,25 @@ export class ServerCall implements GrpcCall {
       this.#end(status);
       return;
     }
+    this.#endAtOnce(status);
+  }
+
+  /** What gRPC calls trailers-only. */
+  #endAtOnce(status: Record<string, string>): void {
     this.#answered = true;
     clearTimeout(this.#timer);
-    this.#stream.respond({ ...replyHeaders, ...status }, { endStream: true });
+    if (this.#stream.destroyed || this.#stream.closed) return;
+    const headers = { ':status': 200, 'content-type': this.#head.contentType, ...status };
+    this.#stream.respond(headers, { endStream: true });
     this.#dismiss();
   }
 
-  #end(trailers: Record<string, string>, payload?: Uint8Array): void {
+  #replyHeaders(): OutgoingHttpHeaders {
+    const encoding = this.#head.compressed ? { 'grpc-encoding': compression } : {};
+    return { ':status': 200, 'content-type': this.#head.contentType, ...encoding };
+  }
+
+  #end(trailers: Record<string, string>, pieces: readonly Uint8Array[] = []): void {
     this.#answered = true;
     clearTimeout(this.#timer);
     if (this.#stream.destroyed || this.#stream.closed) return;
@@ -148,11 +194,10 @@ export class ServerCall implements GrpcCall {
       this.#stream.sendTrailers(trailers);
       this.#dismiss();
     });
-    if (payload === undefined) {
+    if (pieces.length === 0) {
       this.#stream.end();
       return;
     }
-    const pieces = frameOf(payload);
     for (const piece of pieces.slice(0, -1)) this.#stream.write(piece);
     this.#stream.end(pieces.at(-1));
   }

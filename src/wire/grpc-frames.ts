@@ -1,4 +1,4 @@
-import { HakoError } from '#base/errors.ts';
+import { callersFault, HakoError } from '#base/errors.ts';
 
 /** Largest message taken or sent, in bytes: what containerd's clients and server agree on. */
 export const maxMessage = 16 * 1024 * 1024;
@@ -9,49 +9,61 @@ const prefix = 5;
 /** Payloads from this size on are written beside their prefix instead of being copied behind it. */
 const copyBelow = 16 * 1024;
 
+/** A message as it came. */
+export interface Received {
+  readonly payload: Buffer;
+  readonly compressed: boolean;
+}
+
 /** The pieces to write for one message. */
-export function frameOf(payload: Uint8Array): Uint8Array[] {
+export function frameOf(payload: Uint8Array, compressed = false): Uint8Array[] {
+  const flag = compressed ? 1 : 0;
   if (payload.length >= copyBelow) {
     const head = Buffer.alloc(prefix);
+    head[0] = flag;
     head.writeUInt32BE(payload.length, 1);
     return [head, payload];
   }
   const frame = Buffer.allocUnsafe(prefix + payload.length);
-  frame[0] = 0;
+  frame[0] = flag;
   frame.writeUInt32BE(payload.length, 1);
   frame.set(payload, prefix);
   return [frame];
 }
 
-/**
- * Cuts a byte stream into messages. Throws resource-exhausted when one is too large and unimplemented when one is
- * compressed, both before its bytes are collected.
- */
+/** What a reader takes. Errors have the words of gRPC's Go library, which clients know. */
+export interface FrameLimits {
+  readonly maxMessage: number;
+  /** Whether both sides have agreed on how messages may be compressed. */
+  readonly compressed: boolean;
+}
+
+/** Cuts a byte stream into messages. Throws before the bytes of a message that is refused are collected. */
 export class FrameReader {
-  readonly #limit: number;
+  readonly #limits: FrameLimits;
   #chunks: Buffer[] = [];
   #held = 0;
 
-  constructor(limit: number = maxMessage) {
-    this.#limit = limit;
+  constructor(limits: Partial<FrameLimits> = {}) {
+    this.#limits = { maxMessage, compressed: false, ...limits };
   }
 
-  /** True when the bytes so far end at a message's end. */
-  get whole(): boolean {
-    return this.#held === 0;
+  /** How many bytes of a message are here whose rest is not; 0 when they end at a message's end. */
+  get held(): number {
+    return this.#held;
   }
 
   /** Takes a chunk and gives the messages that it completes. They may share the chunk's memory. */
-  push(chunk: Buffer): Buffer[] {
+  push(chunk: Buffer): Received[] {
     // Most calls come as one chunk with one message: nothing to collect then.
     this.#chunks.push(chunk);
     this.#held += chunk.length;
-    const messages: Buffer[] = [];
+    const messages: Received[] = [];
     while (this.#held >= prefix) {
-      const length = this.#length();
+      const { length, compressed } = this.#head();
       if (this.#held < prefix + length) break;
       const all = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
-      messages.push(all.subarray(prefix, prefix + length));
+      messages.push({ payload: all.subarray(prefix, prefix + length), compressed });
       const rest = all.subarray(prefix + length);
       this.#chunks = rest.length === 0 ? [] : [rest];
       this.#held = rest.length;
@@ -59,23 +71,23 @@ export class FrameReader {
     return messages;
   }
 
-  /** The length of the message at the front, checked. At least five bytes are held. */
-  #length(): number {
+  /** The prefix at the front, checked. At least five bytes are held. */
+  #head(): { length: number; compressed: boolean } {
     let head = this.#chunks[0] as Buffer;
     if (head.length < prefix) {
       head = Buffer.concat(this.#chunks);
       this.#chunks = [head];
     }
-    if (head[0] !== 0) {
-      throw new HakoError(
-        'unimplemented',
-        'the message is compressed, which is not supported here; send it as it is (identity)',
-      );
-    }
+    const flag = head[0] as number;
+    const limit = this.#limits.maxMessage;
     const length = head.readUInt32BE(1);
-    if (length > this.#limit) {
-      throw new HakoError('resource-exhausted', `the message has ${length} bytes; at most ${this.#limit} are taken`);
-    }
-    return length;
+    if (length > limit)
+      throw new HakoError('resource-exhausted', `grpc: received message larger than max (${length} vs. ${limit})`);
+    if (flag > 1) throw broken(`grpc: received unexpected payload format ${flag}`);
+    if (flag === 1 && !this.#limits.compressed)
+      throw broken('grpc: compressed flag set with identity or empty encoding');
+    return { length, compressed: flag === 1 };
   }
 }
+
+const broken = (message: string): HakoError => new HakoError('internal', message, callersFault);

@@ -1,6 +1,7 @@
 import type { Http2Stream } from 'node:http2';
-import { HakoError } from '#base/errors.ts';
-import { FrameReader } from './grpc-frames.ts';
+import { callersFault, HakoError } from '#base/errors.ts';
+import { FrameReader, maxMessage, type FrameLimits, type Received } from './grpc-frames.ts';
+import { decompress } from './grpc-gzip.ts';
 
 /** So many messages may wait for their reader before the sender is held back by the stream's window. */
 const enough = 8;
@@ -12,18 +13,20 @@ const enough = 8;
 export class Inbox {
   readonly #stream: Http2Stream;
   readonly #frames: FrameReader;
-  #queue: Uint8Array[] = [];
+  readonly #limit: number;
+  #queue: Received[] = [];
   #ended = false;
   #failure: Error | undefined;
   #waiting: (() => void) | undefined;
 
-  constructor(stream: Http2Stream, limit?: number) {
+  constructor(stream: Http2Stream, limits: Partial<FrameLimits> = {}) {
     this.#stream = stream;
-    this.#frames = new FrameReader(limit);
+    this.#frames = new FrameReader(limits);
+    this.#limit = limits.maxMessage ?? maxMessage;
     stream.on('data', (chunk: Buffer) => this.#take(chunk));
     stream.once('end', () => {
-      if (!this.#frames.whole)
-        this.#failure ??= new HakoError('invalid-argument', 'the stream ended in the middle of a message');
+      const { held } = this.#frames;
+      if (held > 0) this.#failure ??= endOfFile(held < 5 ? 'EOF' : 'unexpected EOF');
       this.#ended = true;
       this.#wake();
     });
@@ -50,7 +53,7 @@ export class Inbox {
       const message = this.#queue.shift();
       if (message !== undefined) {
         if (this.#queue.length < enough && this.#stream.isPaused()) this.#stream.resume();
-        return message;
+        return message.compressed ? await decompress(message.payload, this.#limit) : message.payload;
       }
       if (this.#failure !== undefined) throw this.#failure;
       if (this.#ended) return undefined;
@@ -60,12 +63,10 @@ export class Inbox {
     }
   }
 
-  /** The only message of a stream that has to bring exactly one. */
-  async only(): Promise<Uint8Array> {
+  /** The message of a stream that brings one. Like Go's servers it does not wait for the end, nor mind what comes before it. */
+  async first(): Promise<Uint8Array> {
     const message = await this.next();
-    if (message === undefined) throw new HakoError('invalid-argument', 'the call ended without a message');
-    if ((await this.next()) !== undefined)
-      throw new HakoError('invalid-argument', 'the call brought more than one message');
+    if (message === undefined) throw endOfFile('EOF');
     return message;
   }
 
@@ -87,6 +88,9 @@ export class Inbox {
     this.#waiting = undefined;
   }
 }
+
+/** Go's servers have no other code for it. */
+const endOfFile = (message: string): HakoError => new HakoError('unknown', message, callersFault);
 
 /** Writes the pieces of one message and waits until more is welcome. False when the stream is gone. */
 export async function send(stream: Http2Stream, pieces: readonly Uint8Array[]): Promise<boolean> {

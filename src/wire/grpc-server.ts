@@ -1,4 +1,5 @@
 import {
+  constants,
   createServer,
   type Http2Server,
   type IncomingHttpHeaders,
@@ -6,17 +7,18 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
-import { codeOf, HakoError, messageOf } from '#base/errors.ts';
+import { callersFault, codeOf, HakoError, messageOf } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
-import { ServerCall } from './grpc-call.ts';
+import { defaultLimits, ServerCall, type MessageLimits } from './grpc-call.ts';
+import { readHead, refusal, refusedEncoding, type Head, type Refusal } from './grpc-head.ts';
 import { sessionOptions, sessionWindow } from './grpc-session.ts';
 import type { BoundMethod, GrpcService } from './grpc-service.ts';
 import { encodeGrpcMessage, grpcStatus } from './grpc-status.ts';
 
 /** Serves gRPC over a unix socket. Close it once; a closed server cannot be opened again. */
 export class GrpcServer {
-  readonly #methods = new Map<string, BoundMethod>();
-  readonly #services = new Set<string>();
+  readonly #services = new Map<string, ReadonlyMap<string, BoundMethod>>();
+  readonly #limits: MessageLimits;
   readonly #logger: Logger;
   readonly #server: Http2Server;
   readonly #sessions = new Set<ServerHttp2Session>();
@@ -24,11 +26,9 @@ export class GrpcServer {
   readonly #calls = new Set<ServerCall>();
   #listening = false;
 
-  constructor(services: readonly GrpcService[], logger: Logger) {
-    for (const { desc, handlers } of services) {
-      this.#services.add(desc.typeName);
-      for (const [name, method] of handlers) this.#methods.set(`/${desc.typeName}/${name}`, method);
-    }
+  constructor(services: readonly GrpcService[], logger: Logger, limits: MessageLimits = defaultLimits) {
+    for (const { desc, handlers } of services) this.#services.set(desc.typeName, handlers);
+    this.#limits = limits;
     this.#logger = logger;
     this.#server = createServer(sessionOptions);
     this.#server.on('connection', (socket: Socket) => {
@@ -97,41 +97,31 @@ export class GrpcServer {
 
   #answer(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     stream.on('error', (error: Error) => this.#logger.log('trace', 'gRPC stream broke', { error: error.message }));
-    const path = headers[':path'] ?? '';
-    const contentType = headers['content-type'] ?? '';
-    if (headers[':method'] !== 'POST' || !contentType.startsWith('application/grpc')) {
-      stream.respond({ ':status': headers[':method'] === 'POST' ? 415 : 405 }, { endStream: true });
+    const head = readHead(headers);
+    if (head.kind === 'refusal') {
+      refuse(stream, head);
       return;
     }
-    const method = this.#methods.get(path);
-    if (method === undefined) {
-      this.#unknown(stream, path);
+    const method = this.#find(head, headers);
+    if (method.kind === 'refusal') {
+      refuse(stream, method);
       return;
     }
-    const call = new ServerCall(stream, headers, method);
+    const call = new ServerCall(stream, headers, head, method, this.#limits);
     this.#calls.add(call);
     const began = performance.now();
     void call.run().then((error) => {
       this.#calls.delete(call);
-      this.#record(path, performance.now() - began, error);
+      this.#record(headers[':path'] ?? '', performance.now() - began, error);
     });
   }
 
-  #unknown(stream: ServerHttp2Stream, path: string): void {
-    const [, service = '', method = ''] = path.split('/');
-    const message = this.#services.has(service)
-      ? `unknown method ${method} for service ${service}`
-      : `unknown service ${service}`;
-    stream.resume();
-    stream.respond(
-      {
-        ':status': 200,
-        'content-type': 'application/grpc',
-        'grpc-status': String(grpcStatus.unimplemented),
-        'grpc-message': encodeGrpcMessage(message),
-      },
-      { endStream: true },
-    );
+  #find({ service, method }: Head, headers: IncomingHttpHeaders): BoundMethod | Refusal {
+    const methods = this.#services.get(service);
+    if (methods === undefined) return refusal(200, grpcStatus.unimplemented, `unknown service ${service}`);
+    const found = methods.get(method);
+    if (found !== undefined) return refusedEncoding(headers) ?? found;
+    return refusal(200, grpcStatus.unimplemented, `unknown method ${method} for service ${service}`);
   }
 
   #record(path: string, milliseconds: number, error: unknown): void {
@@ -141,12 +131,28 @@ export class GrpcServer {
     }
     // A mistake of ours is worth a line with its stack; a caller's is the caller's to see.
     const code = codeOf(error);
-    const ours = code === 'unknown' || code === 'internal' || code === 'data-loss';
+    const theirs = error instanceof HakoError && error.cause === callersFault;
+    const ours = !theirs && (code === 'unknown' || code === 'internal' || code === 'data-loss');
     const detail = ours && error instanceof Error ? { stack: error.stack } : {};
     const fields = { path, milliseconds, code, error: messageOf(error), ...detail };
     // Clients end streams by leaving; that is no failure.
     this.#logger.log(ours ? 'error' : code === 'cancelled' ? 'trace' : 'debug', 'gRPC call failed', fields);
   }
+}
+
+function refuse(stream: ServerHttp2Stream, { httpStatus, status, message }: Refusal): void {
+  stream.resume();
+  const headers = {
+    ':status': httpStatus,
+    'content-type': 'application/grpc',
+    'grpc-status': String(status),
+    'grpc-message': encodeGrpcMessage(message),
+  };
+  stream.respond(headers, { endStream: true });
+  // One who goes on sending is told that nobody listens.
+  setImmediate(() => {
+    if (!stream.destroyed) stream.close(constants.NGHTTP2_NO_ERROR);
+  });
 }
 
 /** Waits for `promise`, but not longer than so many milliseconds. */

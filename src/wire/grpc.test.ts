@@ -7,6 +7,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HakoError } from '#base/errors.ts';
 import { silent } from '#base/log.ts';
@@ -267,7 +268,7 @@ test('a message of 16 MiB passes and a larger one is refused', async (t) => {
   assert.equal((await client.say({ text: 'x' })).text, '1');
 });
 
-test('bytes that are no message, two messages and compressed ones are refused', async (t) => {
+test('bytes that are no message are refused as by gRPC in Go', async (t) => {
   const { path } = await house(t);
   const session = connectHttp2('http://localhost', { createConnection: () => connect(path) });
   t.after(() => session.destroy());
@@ -286,12 +287,44 @@ test('bytes that are no message, two messages and compressed ones are refused', 
   };
   const hello = Buffer.from([0, 0, 0, 0, 3, 0x0a, 1, 0x78]);
   assert.equal(await ask(hello), undefined); // Answered: its status comes in the trailers.
-  assert.equal(await ask(Buffer.concat([hello, hello])), '3');
-  assert.equal(await ask(Buffer.alloc(0)), '3');
-  assert.equal(await ask(hello.subarray(0, 6)), '3');
-  assert.equal(await ask(Buffer.from([0, 0, 0, 0, 1, 0xff])), '3');
-  assert.equal(await ask(Buffer.from([1, 0, 0, 0, 3, 0x0a, 1, 0x78])), '12');
-  assert.equal(await ask(hello, { 'grpc-timeout': 'soon' }), '3');
+  assert.equal(await ask(Buffer.concat([hello, hello])), undefined); // The first one counts.
+  assert.equal(await ask(Buffer.alloc(0)), '2');
+  assert.equal(await ask(hello.subarray(0, 6)), '2');
+  assert.equal(await ask(Buffer.from([0, 0, 0, 0, 1, 0xff])), '13');
+  assert.equal(await ask(Buffer.from([0, 0, 0, 0, 3, 0x0a, 1, 0xff])), '13'); // Not UTF-8.
+  assert.equal(await ask(Buffer.from([1, 0, 0, 0, 3, 0x0a, 1, 0x78])), '13');
+  assert.equal(await ask(Buffer.from([2, 0, 0, 0, 3, 0x0a, 1, 0x78])), '13');
+  assert.equal(await ask(hello, { 'grpc-encoding': 'snappy' }), '12');
+  assert.equal(await ask(hello, { 'grpc-timeout': 'soon' }), '13');
+  assert.equal(await ask(hello, { 'grpc-timeout': '0m' }), '4');
+  assert.equal(await ask(hello, { 'x-bin': '!' }), '13');
+});
+
+test('a caller who compresses is answered in kind, and cannot make more of it than the limit', async (t) => {
+  const { path } = await house(t);
+  const session = connectHttp2('http://localhost', { createConnection: () => connect(path) });
+  t.after(() => session.destroy());
+  const ask = async (payload: Buffer): Promise<{ status: unknown; encoding: unknown; reply: Buffer }> => {
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/test.Echo/Say',
+      'content-type': 'application/grpc',
+      'grpc-encoding': 'gzip',
+    });
+    let headers: Record<string, unknown> = {};
+    stream.on('response', (received) => (headers = { ...headers, ...received }));
+    stream.on('trailers', (received) => (headers = { ...headers, ...received }));
+    const head = Buffer.from([1, 0, 0, 0, 0]);
+    head.writeUInt32BE(payload.length, 1);
+    stream.end(Buffer.concat([head, payload]));
+    const reply = Buffer.concat(await stream.toArray());
+    return { status: headers['grpc-status'], encoding: headers['grpc-encoding'], reply };
+  };
+  const { status, encoding, reply } = await ask(gzipSync(Buffer.from([0x0a, 1, 0x78])));
+  assert.deepEqual([status, encoding, reply[0]], ['0', 'gzip', 1]);
+  assert.equal(gunzipSync(reply.subarray(5)).subarray(2).toString(), 'you said x');
+  assert.equal((await ask(Buffer.from('no gzip'))).status, '13');
+  assert.equal((await ask(gzipSync(Buffer.alloc(17 * 1024 * 1024)))).status, '8');
 });
 
 test('an answer that comes before the caller has said all ends the call', async (t) => {

@@ -36,5 +36,5 @@ export function containerdDoor(services: Services): GrpcService[] {
     transferService(services.transfers, services.streaming),
     versionService(services.introspection),
   ];
-  return [...api, healthService(new Set(api.map(({ desc }) => desc.typeName)))];
+  return [...api, healthService()];
 }

@@ -1,9 +1,8 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { AnySchema } from '@bufbuild/protobuf/wkt';
-import { invalid } from '#base/errors.ts';
+import { AnySchema, timestampDate } from '@bufbuild/protobuf/wkt';
 import type { Event } from '#core/events.ts';
 import type { Envelope, EnvelopeSchema } from '#proto/gen/containerd/types/event_pb.ts';
-import { fromAny, fromTimestamp, toAny, toTimestamp } from './convert.ts';
+import { fromAny, toAny, toTimestamp } from './convert.ts';
 import { eventAny } from './event-any.ts';
 
 /** An event as its subscribers get it. */
@@ -13,10 +12,9 @@ export function toEnvelope(event: Event): MessageInitShape<typeof EnvelopeSchema
   return { timestamp, namespace: event.namespace, topic: event.topic, event: toAny(eventAny(event.payload)) };
 }
 
-/** An event that someone else stamped. One without its time is refused. */
+/** An event that someone else stamped. As in containerd a time that is missing is that of 1970; Go's zero time is refused later. */
 export function fromEnvelope({ timestamp, namespace, topic, event }: Envelope): Event {
-  const at = fromTimestamp(timestamp);
-  if (at === undefined) throw invalid('timestamp must be set on forwarded event: invalid argument');
+  const at = timestamp === undefined ? new Date(0) : timestampDate(timestamp);
   const nanos = (timestamp?.nanos ?? 0) % 1e6;
   return { timestamp: at, nanos, namespace, topic, payload: { kind: 'any', any: fromAny(event ?? create(AnySchema)) } };
 }

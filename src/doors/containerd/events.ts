@@ -1,5 +1,7 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
+import { callersFault, HakoError, messageOf } from '#base/errors.ts';
+import type { Event } from '#core/events.ts';
 import { Events as EventsApi } from '#proto/gen/containerd/services/events/v1/events_pb.ts';
 import type { EnvelopeSchema } from '#proto/gen/containerd/types/event_pb.ts';
 import type { Events } from '#services/events.ts';
@@ -28,9 +30,19 @@ async function* subscribe(
   filters: readonly string[],
   call: GrpcCall,
 ): AsyncGenerator<MessageInitShape<typeof EnvelopeSchema>> {
-  const happenings = events.subscribe(filters, call.signal);
+  const happenings = subscribed(events, filters, call);
   // From now on nothing is missed, and the caller may know it.
   call.begin();
   call.lasts();
   for await (const event of happenings) yield toEnvelope(event);
+}
+
+/** containerd forgets the code of a filter that is none, and its clients may look at that. */
+function subscribed(events: Events, filters: readonly string[], call: GrpcCall): AsyncIterable<Event> {
+  try {
+    return events.subscribe(filters, call.signal);
+  } catch (error) {
+    const message = `subscription error: failed parsing subscription filters: ${messageOf(error)}`;
+    throw new HakoError('unknown', message, callersFault);
+  }
 }
