@@ -19,7 +19,7 @@ export interface BlobWriter extends AsyncDisposable {
   readonly offset: number;
   /** Appends; the store hashes in a worker. Resolves when more is welcome (backpressure). */
   write(data: Uint8Array, signal: AbortSignal): Promise<void>;
-  /** Drops everything after `size` bytes. */
+  /** Drops everything after `size` bytes. unimplemented for another size than 0 where a remote side cannot. */
   truncate(size: number, signal: AbortSignal): Promise<void>;
   /** The digest of what was written so far. */
   digest(signal: AbortSignal): Promise<Digest>;

@@ -18,11 +18,20 @@ export interface PluginContracts {
 
 export type PluginKind = keyof PluginContracts;
 
+/** What a plugin says of itself, beside its name, to whoever lists plugins. */
+export interface PluginFacts {
+  readonly exports?: Readonly<Record<string, string>>;
+  readonly capabilities?: readonly string[];
+  readonly platforms?: readonly { readonly os: string; readonly architecture: string; readonly variant?: string }[];
+}
+
 export interface PluginContext {
   /** The plugin's own directories: `root` is kept over reboots, `state` is not. */
   readonly root: string;
   readonly state: string;
   readonly logger: Logger;
+  /** Keeps the facts for those who list plugins. */
+  readonly tell: (facts: PluginFacts) => void;
   /** Ends with the daemon. */
   readonly signal: AbortSignal;
 }

@@ -68,7 +68,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
     logger,
   });
   const events = new Events({ codec: eventCodec, ledger, journal, logger });
-  const content = new Content({ ledger, events, store: plugins.get('content', 'content'), logger });
+  const content = new Content({ ledger, events, store: plugins.only('content'), logger });
   const snapshots = new Snapshots({ ledger, events, drivers, defaultSnapshotter, logger });
   const gc = new GarbageCollector({ ledger, events, content, snapshots, logger });
   const namespaces = new Namespaces({ ledger, events });

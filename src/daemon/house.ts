@@ -3,11 +3,13 @@ import { join } from 'node:path';
 import { containerdDoor } from '#doors/containerd/door.ts';
 import { dockerDoor } from '#doors/docker/door.ts';
 import { Ledger } from '#metadata/ledger.ts';
+import { installationId } from '#services/introspection.ts';
 import { GrpcServer } from '#wire/grpc-server.ts';
 import { buildBridge } from './bridge.ts';
 import { builtIns } from './built-ins.ts';
 import type { PluginKind } from '#core/plugins.ts';
 import { startPlugins } from './plugins.ts';
+import { proxyPlugins } from './proxies.ts';
 import type { House, HouseOptions } from './serve.ts';
 import { groupId, openSocket } from './sockets.ts';
 import { version } from './version.ts';
@@ -30,14 +32,17 @@ export async function buildHouse({ config, logger, signal }: HouseOptions): Prom
   await using undo = new AsyncDisposableStack();
 
   const ledger = undo.adopt(new Ledger({ path: join(root, 'ledger.db') }), (it) => it.close());
-  const plugins = await startPlugins(builtIns, {
-    disabled: config.disabled_plugins,
-    required: config.required_plugins,
-    configuration: config.plugins,
-    directories: (kind, id) => ({ root: join(root, places[kind](id)), state: join(state, places[kind](id)) }),
-    logger,
-    signal,
-  });
+  const plugins = await startPlugins(
+    [...builtIns, ...proxyPlugins(config.proxy_plugins, installationId(root), logger)],
+    {
+      disabled: config.disabled_plugins,
+      required: config.required_plugins,
+      configuration: config.plugins,
+      directories: (kind, id) => ({ root: join(root, places[kind](id)), state: join(state, places[kind](id)) }),
+      logger,
+      signal,
+    },
+  );
   const bridge = undo.adopt(
     buildBridge({ root, state, ledger, plugins, journal: config.journal, logger, signal }),
     (it) => it.close(),

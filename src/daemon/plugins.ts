@@ -2,7 +2,7 @@ import { arch } from 'node:os';
 import { HakoError, messageOf } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import { nearest } from '#base/nearest.ts';
-import type { Plugin, PluginContracts, PluginKind } from '#core/plugins.ts';
+import type { Plugin, PluginContracts, PluginFacts, PluginKind } from '#core/plugins.ts';
 import type { PluginStatus } from '#services/introspection.ts';
 
 /** What clients read in `ctr plugins ls`: containerd's type where it has one for the same thing, ours otherwise. */
@@ -55,6 +55,20 @@ export class StartedPlugins {
     throw new HakoError('failed-precondition', `plugin "${uri}": ${status?.error?.message ?? 'is not known'}`);
   }
 
+  /** The only one of a kind. Throws failed-precondition where there are several, or none: the configuration decides. */
+  only<Kind extends PluginKind>(kind: Kind): PluginContracts[Kind] {
+    const [first, ...more] = this.all(kind);
+    if (first !== undefined && more.length === 0) return first[1];
+    const found = [first, ...more].flatMap((one) => (one === undefined ? [] : [`"${pluginTypes[kind]}.${one[0]}"`]));
+    throw new HakoError(
+      'failed-precondition',
+      first === undefined
+        ? `no plugin of type "${pluginTypes[kind]}" works: the log says why`
+        : `there is room for one plugin of type "${pluginTypes[kind]}", but there are ${found.join(', ')}: ` +
+            `name those you do not want in disabled_plugins`,
+    );
+  }
+
   /** All of a kind by their ids, in the order of the array. */
   all<Kind extends PluginKind>(kind: Kind): ReadonlyMap<string, PluginContracts[Kind]> {
     const prefix = `${pluginTypes[kind]}.`;
@@ -73,15 +87,16 @@ export async function startPlugins(plugins: Plugins, options: PluginOptions): Pr
   const statuses: PluginStatus[] = [];
   for (const one of plugins) {
     const uri = uriOf(one);
+    let facts: PluginFacts = {};
     const outcome = options.disabled.includes(uri)
       ? { skip: 'disabled in the configuration' }
-      : await start(one, options);
+      : await start(one, options, (told) => (facts = { ...facts, ...told }));
     const reason = 'skip' in outcome ? outcome.skip : 'error' in outcome ? outcome.error : undefined;
     if (reason !== undefined && options.required.includes(uri)) {
       throw new HakoError('failed-precondition', `required plugin "${uri}" did not start: ${reason}`);
     }
     if ('contract' in outcome) contracts.set(uri, outcome.contract);
-    statuses.push(statusOf(one, outcome));
+    statuses.push({ ...statusOf(one, outcome), ...facts });
     report(uri, outcome, options.logger);
   }
   return new StartedPlugins(contracts, statuses);
@@ -91,7 +106,7 @@ type Outcome = { readonly contract: AnyContract } | { readonly skip: string } | 
 
 const uriOf = (one: { readonly kind: PluginKind; readonly id: string }): string => `${pluginTypes[one.kind]}.${one.id}`;
 
-async function start(one: AnyPlugin, options: PluginOptions): Promise<Outcome> {
+async function start(one: AnyPlugin, options: PluginOptions, tell: (facts: PluginFacts) => void): Promise<Outcome> {
   const uri = uriOf(one);
   let config: never;
   try {
@@ -100,7 +115,7 @@ async function start(one: AnyPlugin, options: PluginOptions): Promise<Outcome> {
     // A plugin that is configured wrongly must not be missed quietly: someone wanted something of it.
     throw new HakoError('invalid-argument', `[plugins.${JSON.stringify(uri)}]: ${messageOf(error)}`, error);
   }
-  const context = { ...options.directories(one.kind, one.id), logger: options.logger, signal: options.signal };
+  const context = { ...options.directories(one.kind, one.id), logger: options.logger, signal: options.signal, tell };
   try {
     const started = await one.start(context, config);
     return 'skip' in started ? { skip: started.skip } : { contract: started };

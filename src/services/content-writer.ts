@@ -97,16 +97,16 @@ export class OpenIngest implements ContentWriter {
         `${JSON.stringify(this.#row.ref)} failed size validation: ${size} != ${expected.size}: failed precondition`,
       );
     }
-    const digest = await writer.digest(signal);
+    let digest = expected.digest ?? (await writer.digest(signal));
     let existed: boolean;
     {
       // Until the row is there, nothing but this lock keeps a collector from unlinking the blob.
       using _lock = await this.#parts.locks.hold(digest, signal);
-      const committed = await writer.commit(
+      digest = await writer.commit(
         expected.digest === undefined ? { size } : { size, digest: expected.digest },
         signal,
       );
-      existed = this.#record(committed, size, labels);
+      existed = this.#record(digest, size, labels);
     }
     await this.close();
     await ledger.durable();

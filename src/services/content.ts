@@ -1,6 +1,6 @@
 import type { Call } from '#base/call.ts';
 import { parseDigest } from '#base/digest.ts';
-import { HakoError, invalid } from '#base/errors.ts';
+import { codeOf, HakoError, invalid, messageOf } from '#base/errors.ts';
 import { labelField, parseFilters } from '#base/filters.ts';
 import { checkLabels } from '#base/identifiers.ts';
 import { Locks } from '#base/locks.ts';
@@ -249,8 +249,20 @@ export class Content {
     }
   }
 
-  /** Agrees with the disk after a start: removes what no row names. Before anybody may write. */
+  /**
+   * Agrees with the disk after a start: removes what no row names. Before anybody may write. A store in another process
+   * that is not there yet keeps what it has until the next start.
+   */
   async reconcile(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#removeDebris(signal);
+    } catch (error) {
+      if (codeOf(error) !== 'unavailable') throw error;
+      this.#logger.log('warn', 'what the content store keeps was not looked at', { reason: messageOf(error) });
+    }
+  }
+
+  async #removeDebris(signal: AbortSignal): Promise<void> {
     for await (const { digest } of this.#store.list(signal)) {
       if (!this.#ledger.blobs.anywhere(digest)) await this.discard([digest], signal);
     }

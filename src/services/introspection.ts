@@ -30,7 +30,7 @@ export class Introspection {
 
   constructor(parts: IntrospectionParts) {
     this.#parts = parts;
-    this.#uuid = readOrMakeUuid(join(parts.root, 'uuid'));
+    this.#uuid = installationId(parts.root);
     this.#pidns = pidNamespace();
   }
 
@@ -49,8 +49,9 @@ export class Introspection {
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** A file that a kill has left empty or half written is written again. */
-function readOrMakeUuid(path: string): string {
+/** Tells this root directory from any other. A file that a kill has left empty or half written is written again. */
+export function installationId(root: string): string {
+  const path = join(root, 'uuid');
   try {
     const text = readFileSync(path, 'utf8').trim();
     if (UUID.test(text)) return text;

@@ -91,7 +91,7 @@ export class SnapshotTrees {
     // Without this a power cut could bring back a row whose tree is gone.
     await this.#ledger.durable();
     const bySnapshotter = Map.groupBy(trees, ({ snapshotter }) => snapshotter);
-    const failures: unknown[] = [];
+    const failures: Error[] = [];
     for (const [snapshotter, dropped] of bySnapshotter) {
       const ids = dropped.flatMap(({ tree, sealing }) => (sealing === undefined ? [tree] : [tree, sealing]));
       const driver = this.#drivers.get(snapshotter);
@@ -100,7 +100,7 @@ export class SnapshotTrees {
       if (isRemote(driver)) await this.#discardRemote(snapshotter, ids);
       else failures.push(...(await this.#remove(snapshotter, ids, signal)).values());
     }
-    if (failures.length > 0) throw failures[0];
+    if (failures[0] !== undefined) throw failures[0];
   }
 
   /** Removes what no row names. */
@@ -171,18 +171,18 @@ export class SnapshotTrees {
     snapshotter: string,
     ids: Iterable<SnapshotId>,
     signal: AbortSignal,
-  ): Promise<Map<SnapshotId, unknown>> {
+  ): Promise<Map<SnapshotId, Error>> {
     const driver = this.driver(snapshotter);
     let left = [...new Set(ids)];
     for (;;) {
-      const failed = new Map<SnapshotId, unknown>();
+      const failed = new Map<SnapshotId, Error>();
       for (const id of left) {
         if (this.#ledger.snapshots.keeps(snapshotter, id)) continue;
         try {
           await driver.remove(id, signal);
         } catch (error) {
           signal.throwIfAborted();
-          failed.set(id, error);
+          failed.set(id, error instanceof Error ? error : new Error(messageOf(error)));
         }
       }
       const standing = [...failed.values()].some((error) => codeOf(error) === 'failed-precondition');
@@ -195,7 +195,7 @@ export class SnapshotTrees {
     }
   }
 
-  #report(snapshotter: string, failed: ReadonlyMap<SnapshotId, unknown>): void {
+  #report(snapshotter: string, failed: ReadonlyMap<SnapshotId, Error>): void {
     for (const [id, error] of failed)
       this.#logger.log('warn', 'a tree could not be removed', { snapshotter, id, error: messageOf(error) });
   }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { digestOf } from '#base/digest.ts';
-import type { ContentStore, IngestId } from '../content.ts';
+import { codeOf } from '#base/errors.ts';
+import type { BlobWriter, ContentStore, IngestId } from '../content.ts';
 
 /** A store to test, empty at first. */
 export interface StoreUnderTest extends AsyncDisposable {
@@ -126,6 +127,17 @@ function writing(store: () => ContentStore): void {
   });
 }
 
+/** False where a store can only begin anew, which it has to say. */
+async function goesBack(writer: BlobWriter, size: number): Promise<boolean> {
+  try {
+    await writer.truncate(size, never);
+    return true;
+  } catch (error) {
+    assert.equal(codeOf(error), 'unimplemented');
+    return false;
+  }
+}
+
 function resuming(house: () => StoreUnderTest): void {
   test('a closed upload goes on where it was, in the next writer and after a restart', async () => {
     const data = randomBytes(1_500_000);
@@ -150,13 +162,14 @@ function resuming(house: () => StoreUnderTest): void {
     assert.equal(await third.commit({ size: data.length, digest: digestOf(data) }, never), digestOf(data));
   });
 
-  test('truncate() goes back to any earlier byte', async () => {
+  test('truncate() goes back to any earlier byte, or at least to the first', async () => {
     await using writer = await house().store.writer(id('cut'), never);
     await writer.write(text('wrong from here: xxxx'), never);
-    await writer.truncate(16, never);
-    assert.equal(writer.offset, 16);
-    await writer.write(text(' right'), never);
-    assert.equal(await writer.digest(never), digestOf('wrong from here: right'));
+    if (await goesBack(writer, 16)) {
+      assert.equal(writer.offset, 16);
+      await writer.write(text(' right'), never);
+      assert.equal(await writer.digest(never), digestOf('wrong from here: right'));
+    }
     await writer.truncate(0, never);
     await writer.write(text('new'), never);
     assert.equal(await writer.commit({ digest: digestOf('new') }, never), digestOf('new'));

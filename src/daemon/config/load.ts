@@ -38,10 +38,7 @@ export function loadConfig(file: string | undefined, overrides: Overrides = {}):
   if (file !== undefined || statSync(start, { throwIfNoEntry: false }) !== undefined) reader.read(start, []);
   const merged = merge(reader.values, flagValues(overrides), schema);
   const config = derive(withDefaults(schema, merged) as Config);
-  const proxies = Object.keys(config.proxy_plugins).map(
-    (name) => `proxy_plugins.${name} is left out: proxy plugins are not implemented`,
-  );
-  return { config, warnings: [...reader.warnings, ...proxies], files: reader.files };
+  return { config, warnings: reader.warnings, files: reader.files };
 }
 
 /** What holds where no file and no flag says otherwise. */

@@ -8,6 +8,18 @@ const noEffect = { status: 'no-effect' } as const;
 const refused = { status: 'refused' } as const;
 const messageSize = { min: 1024, max: 1_073_741_824 };
 
+/** In containerd's words, short and long. */
+const proxyTypes = [
+  'snapshot',
+  'content',
+  'diff',
+  'sandbox',
+  'io.containerd.snapshotter.v1',
+  'io.containerd.content.v1',
+  'io.containerd.differ.v1',
+  'io.containerd.sandbox.controller.v1',
+] as const;
+
 /** Every key that the daemon knows. containerd's names where the meaning is containerd's. */
 export const schema = table('Configuration of hakod.', {
   version: integer('Version of this file: 2 or 3, as containerd counts them.', 3, { min: 2, max: 3 }),
@@ -79,11 +91,11 @@ export const schema = table('Configuration of hakod.', {
   }),
   plugins: free('One table a plugin, named by type and id: [plugins."io.containerd.snapshotter.v1.overlayfs"].'),
   proxy_plugins: entries(
-    'Plugins behind a socket. Not implemented: they are left out with a warning.',
+    'Plugins behind a socket, by the names they are to have.',
     table('', {
-      type: choice('What it is.', ['snapshot', 'content', 'diff', 'sandbox'], 'snapshot'),
+      type: choice("What it is: a short name, or the plugin's type.", proxyTypes, 'snapshot'),
       address: path('Its unix socket.', ''),
-      platform: text('The platform it serves, such as "linux/amd64".', '', noEffect),
+      platform: text('The platform it serves, such as "linux/amd64". Empty means this machine\'s.'),
       exports: free('Facts that it tells about itself.'),
       capabilities: list('What it can do.'),
     }),
