@@ -12,7 +12,7 @@ import { Ledger } from '#metadata/ledger.ts';
 import { Containers } from '#services/containers.ts';
 import { Content } from '#services/content.ts';
 import { Events } from '#services/events.ts';
-import { GarbageCollector } from '#services/gc.ts';
+import { GarbageCollector, type GarbageCollectorParts } from '#services/gc.ts';
 import { Images } from '#services/images.ts';
 import { Leases } from '#services/leases.ts';
 import { Namespaces } from '#services/namespaces.ts';
@@ -208,7 +208,12 @@ export const leased = (lease: string): Call => ({ ...call, lease });
 
 /** A bridge on a temporary directory of its own, or on `root`, which is kept at the end unless it is `owned`. */
 export async function openBridge(
-  options: { root?: string; owned?: boolean; runtime?: FakeRuntime } = {},
+  options: {
+    root?: string;
+    owned?: boolean;
+    runtime?: FakeRuntime;
+    gc?: Pick<GarbageCollectorParts, 'smallLedgerRows' | 'schedule'>;
+  } = {},
 ): Promise<Bridge> {
   const root = options.root ?? (await mkdtemp(join(tmpdir(), 'hako-bridge-')));
   const owned = options.owned ?? options.root === undefined;
@@ -229,7 +234,7 @@ export async function openBridge(
   const content = new Content({ ledger, events, store, logger });
   const drivers = new Map([['overlayfs', driver]]);
   const snapshots = new Snapshots({ ledger, events, drivers, defaultSnapshotter: 'overlayfs', logger });
-  const gc = new GarbageCollector({ ledger, events, content, snapshots, logger });
+  const gc = new GarbageCollector({ ledger, events, content, snapshots, logger, ...options.gc });
   const containers = new Containers({ ledger, events, logger });
   const tasks = new Tasks({
     ledger,
