@@ -1,6 +1,6 @@
 import type { Call } from '#base/call.ts';
 import { parseDigest } from '#base/digest.ts';
-import { HakoError, invalid, messageOf } from '#base/errors.ts';
+import { HakoError, invalid } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import { hostPlatform } from '#base/platforms.ts';
 import { familiar, formatReference, normalizeReference } from '#base/reference.ts';
@@ -11,7 +11,7 @@ import { samePlatform } from '../pull-choice.ts';
 import { isIndex, isManifest, maxJson, parseIndex, parseManifest } from '../pull-manifest.ts';
 import { indexDocument, written } from './documents.ts';
 import type { ExportOptions } from './ends.ts';
-import { imageNameAnnotation, ociReference, refNameAnnotation } from './image-names.ts';
+import { imageNameAnnotation, ociReference, reasonOf, refNameAnnotation } from './image-names.ts';
 
 export interface ExporterParts {
   readonly content: Content;
@@ -223,7 +223,7 @@ function repoTag(name: string): string {
   } catch (error) {
     throw new HakoError(
       'unknown',
-      `unable to create manifests file: failed to parse ${JSON.stringify(name)}: ${messageOf(error)}`,
+      `unable to create manifests file: failed to parse ${JSON.stringify(name)}: ${reasonOf(error, name)}`,
       error,
     );
   }

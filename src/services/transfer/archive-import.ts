@@ -1,5 +1,5 @@
 import type { Call } from '#base/call.ts';
-import { HakoError } from '#base/errors.ts';
+import { HakoError, invalid } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import type { Archives } from '#core/archives.ts';
 import type { Descriptor, Image } from '#core/images.ts';
@@ -19,6 +19,7 @@ import {
   parseManifest,
   referenceLabels,
 } from '../pull-manifest.ts';
+import type { UnpackTarget } from '../pull-options.ts';
 import type { Unpacker } from '../pull-unpack.ts';
 import { readArchive, type ArchiveFiles } from './archive-reader.ts';
 import { indexDockerArchive } from './docker-archive.ts';
@@ -86,6 +87,13 @@ export class Importer {
   }
 }
 
+/** What a store wants unpacked, of what can be. invalid-argument when it wants only what cannot. */
+export function unpacksOf(store: StoreEnd, drivers: ReadonlyMap<string, unknown>): readonly UnpackTarget[] {
+  const can = store.unpacks.filter(({ snapshotter = '' }) => snapshotter === '' || drivers.has(snapshotter));
+  if (can.length > 0 || store.unpacks.length === 0) return can;
+  throw invalid('unable to initialize unpacker: no unpack platforms defined: invalid argument');
+}
+
 /** One walk from an archive's index down: labels that hold, and trees that are unpacked. */
 class ImportWalk {
   readonly #parts: ImporterParts;
@@ -102,9 +110,7 @@ class ImportWalk {
     this.#call = call;
     this.#store = store;
     // As containerd has it, every image that is taken is unpacked, whatever its platform.
-    const [unpack] = store.unpacks.filter(
-      ({ snapshotter = '' }) => snapshotter === '' || parts.drivers.has(snapshotter),
-    );
+    const [unpack] = unpacksOf(store, parts.drivers);
     const { snapshotter = '' } = unpack ?? {};
     if (unpack !== undefined) this.#snapshotter = snapshotter === '' ? parts.defaultSnapshotter : snapshotter;
   }

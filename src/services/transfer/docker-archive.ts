@@ -10,7 +10,7 @@ import type { Content } from '../content.ts';
 import { maxJson } from '../pull-manifest.ts';
 import { writeBlob, type ArchiveBlob, type ArchiveFiles } from './archive-reader.ts';
 import { dockerManifest, indexDocument } from './documents.ts';
-import { imageNameAnnotation, ociReference, refNameAnnotation } from './image-names.ts';
+import { imageNameAnnotation, ociReference, reasonOf, refNameAnnotation } from './image-names.ts';
 
 const types = {
   manifest: 'application/vnd.docker.distribution.manifest.v2+json',
@@ -150,7 +150,7 @@ function normalized(tag: string): string {
     const { domain, path, digest } = reference;
     return formatReference({ domain, path, digest });
   } catch (error) {
-    throw fault(`normalize image ref ${JSON.stringify(tag)}: ${messageOf(error)}`, error);
+    throw fault(`normalize image ref ${JSON.stringify(tag)}: ${reasonOf(error, tag)}`, error);
   }
 }
 

@@ -1,4 +1,4 @@
-import { codeOf, HakoError } from '#base/errors.ts';
+import { codeOf, HakoError, messageOf } from '#base/errors.ts';
 import type { Call } from '#base/call.ts';
 import type { Descriptor, Image } from '#core/images.ts';
 import type { Images } from '../images.ts';
@@ -98,3 +98,6 @@ export function ociReference(name: string): string {
   if (at < 0) return '';
   return rest[at] === ':' ? rest.slice(at + 1) : rest.slice(at);
 }
+
+/** Why a reference is none, without the reference: whoever says so has named it. */
+export const reasonOf = (error: unknown, reference: string): string => messageOf(error).replace(`: "${reference}"`, '');

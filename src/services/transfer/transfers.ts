@@ -25,6 +25,7 @@ import type {
   TransferProgress,
 } from './ends.ts';
 import { namesOf, storeNames } from './image-names.ts';
+import { pullFromRegistry } from './registry-pull.ts';
 import { ObjectTeller } from './transfer-progress.ts';
 
 export interface TransfersParts {
@@ -68,7 +69,7 @@ export class Transfers {
 
   /** unimplemented when this source does not go to that destination. */
   async transfer(call: Call, from: TransferEnd, to: TransferEnd, tell: Tell): Promise<void> {
-    if (from.kind === 'registry' && to.kind === 'store') return this.#pull(call, from, to, tell);
+    if (from.kind === 'registry' && to.kind === 'store') return pullFromRegistry(this.#parts, call, from, to, tell);
     if (from.kind === 'store' && to.kind === 'registry') return this.#push(call, from, to, tell);
     if (from.kind === 'store' && to.kind === 'export') return this.#export(call, from, to, tell);
     if (from.kind === 'store' && to.kind === 'store') return this.#tag(call, from, to);
@@ -97,49 +98,6 @@ export class Transfers {
   async recover(call: Call): Promise<void> {
     for (const { id } of this.#parts.leases.list(call, [`labels."${transferLabel}"`]))
       await this.#parts.leases.delete(call, id, { sync: false });
-  }
-
-  async #pull(call: Call, from: RegistryEnd, to: StoreEnd, tell: Tell): Promise<void> {
-    const shown = `OCI Registry (${from.reference})`;
-    tell({ event: `Resolving from ${shown}` });
-    const byDigest = to.references.filter(({ isPrefix, addDigest }) => !isPrefix && addDigest);
-    const names = namesOf({ ...to, references: to.references.filter(({ addDigest }) => !addDigest) }, noTarget);
-    if (names.length === 0) throw new HakoError('not-found', 'no image name found: not found');
-    const { drivers } = this.#parts;
-    const unpack = to.unpacks.filter(({ snapshotter = '' }) => snapshotter === '' || drivers.has(snapshotter));
-    const saved: string[] = [];
-    let resolved = false;
-    using objects = new ObjectTeller(tell);
-    const options = {
-      ...from.options,
-      names,
-      labels: to.labels,
-      platforms: to.platforms.length === 0 ? ('all' as const) : to.platforms,
-      allMetadata: to.allMetadata,
-      manifestLimit: to.manifestLimit,
-      unpack: unpack.length === 0 ? ('none' as const) : unpack,
-    };
-    let image: Image;
-    try {
-      image = await this.#parts.pulls.pull(call, from.reference, options, (event) => {
-        if (event.kind === 'resolved') {
-          resolved = true;
-          tell({ event: `Pulling from ${shown}` });
-          tell({ event: 'fetching image content', name: from.reference });
-        } else if (event.kind === 'object') objects.downloaded(event);
-        else if (event.kind === 'saved') saved.push(event.image.name);
-      });
-    } catch (error) {
-      if (resolved) throw error;
-      throw new HakoError(codeOf(error), `failed to resolve image: ${messageOf(error)}`, error);
-    }
-    for (const name of saved) tell({ event: 'saved', name });
-    const more = byDigest.map(({ name }) => `${name}@${image.target.digest}`);
-    if (more.length > 0)
-      for (const { name } of await storeNames(this.#parts.images, call, to, more, image.target))
-        tell({ event: 'saved', name });
-    tell({ event: `Completed pull from ${shown}` });
-    objects.flush();
   }
 
   async #push(call: Call, from: StoreEnd, to: RegistryEnd, tell: Tell): Promise<void> {
@@ -208,9 +166,6 @@ export class Transfers {
     return { id, done: () => void (done = true), [Symbol.asyncDispose]: end };
   }
 }
-
-/** For names that need no digest. */
-const noTarget = { mediaType: '', digest: '', size: 0 };
 
 /** An archive in, the same bytes out. */
 async function echo(from: ImportEnd, to: ExportEnd): Promise<void> {
