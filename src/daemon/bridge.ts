@@ -26,6 +26,7 @@ import { Streaming } from '#services/streaming.ts';
 import { Tasks } from '#services/tasks.ts';
 import { Transfers } from '#services/transfer/transfers.ts';
 import type { Config } from './config/schema.ts';
+import { orderedDiffers, type DiffSettings } from './diff-settings.ts';
 import type { StartedPlugins } from './plugins.ts';
 import { containerdVersion, version } from './version.ts';
 
@@ -34,6 +35,7 @@ export interface BridgeParts {
   readonly state: string;
   readonly ledger: Ledger;
   readonly plugins: StartedPlugins;
+  readonly diffs: DiffSettings;
   /** How much of the event journal is kept. */
   readonly journal: Config['journal'];
   readonly logger: Logger;
@@ -75,7 +77,8 @@ export function buildBridge(parts: BridgeParts): Bridge {
   const images = new Images({ ledger, events, gc });
   const containers = new Containers({ ledger, events, logger });
   const leases = new Leases({ ledger, gc });
-  const diffs = new Diffs({ content, differs: [plugins.get('differ', 'walking')], logger });
+  const differs = orderedDiffers(parts.diffs.order, plugins.all('differ'));
+  const diffs = new Diffs({ content, differs, syncFs: parts.diffs.syncFs, logger });
   const runtime = plugins.get('runtime', 'task');
   const tasks = new Tasks({ ledger, events, containers, snapshots, runtime, root, state, logger });
   const pulls = new Pulls({ registry, content, snapshots, drivers, diffs, leases, images, defaultSnapshotter, logger });

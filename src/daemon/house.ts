@@ -7,6 +7,7 @@ import { installationId } from '#services/introspection.ts';
 import { GrpcServer } from '#wire/grpc-server.ts';
 import { buildBridge } from './bridge.ts';
 import { builtIns } from './built-ins.ts';
+import { diffService, diffSettings, withStreamProcessors } from './diff-settings.ts';
 import type { PluginKind } from '#core/plugins.ts';
 import { startPlugins } from './plugins.ts';
 import { proxyPlugins } from './proxies.ts';
@@ -37,14 +38,24 @@ export async function buildHouse({ config, logger, signal }: HouseOptions): Prom
     {
       disabled: config.disabled_plugins,
       required: config.required_plugins,
-      configuration: config.plugins,
+      configuration: withStreamProcessors(config),
+      tables: [diffService],
       directories: (kind, id) => ({ root: join(root, places[kind](id)), state: join(state, places[kind](id)) }),
       logger,
       signal,
     },
   );
   const bridge = undo.adopt(
-    buildBridge({ root, state, ledger, plugins, journal: config.journal, logger, signal }),
+    buildBridge({
+      root,
+      state,
+      ledger,
+      plugins,
+      journal: config.journal,
+      diffs: diffSettings(config.plugins),
+      logger,
+      signal,
+    }),
     (it) => it.close(),
   );
   await bridge.reconcile();

@@ -30,6 +30,8 @@ export interface PluginOptions {
   readonly required: readonly string[];
   /** The tables of `[plugins]`, by type and id. */
   readonly configuration: Readonly<Record<string, unknown>>;
+  /** Tables there that are no plugin's, but somebody reads them. */
+  readonly tables?: readonly string[];
   /** Where a plugin may keep its things. */
   readonly directories: (kind: PluginKind, id: string) => { readonly root: string; readonly state: string };
   readonly logger: Logger;
@@ -163,7 +165,7 @@ function checkNames(plugins: Plugins, options: PluginOptions): void {
   }
   const named: [string, readonly string[]][] = [
     ['disabled_plugins', options.disabled],
-    ['[plugins]', Object.keys(options.configuration)],
+    ['[plugins]', Object.keys(options.configuration).filter((name) => options.tables?.includes(name) !== true)],
   ];
   for (const [place, names] of named) {
     for (const name of names) {

@@ -4,6 +4,7 @@ import { hostPlatform, parsePlatform, type PlatformWords } from '#base/platforms
 import type { PluginContracts, PluginFacts, PluginKind } from '#core/plugins.ts';
 import type { ProxyAddress } from '#drivers/proxies/connection.ts';
 import { ContentProxy } from '#drivers/proxies/content.ts';
+import { DiffProxy } from '#drivers/proxies/diffs.ts';
 import { SnapshotProxy } from '#drivers/proxies/snapshots.ts';
 import { builtIns } from './built-ins.ts';
 import type { Config } from './config/schema.ts';
@@ -22,14 +23,18 @@ const snapshots: ProxyKind<'snapshotter'> = {
   connect: (at, owner) => new SnapshotProxy(at, owner),
 };
 const content: ProxyKind<'content'> = { kind: 'content', connect: (at, owner) => new ContentProxy(at, owner) };
+const diffs: ProxyKind<'differ'> = { kind: 'differ', connect: (at) => new DiffProxy(at) };
 
 /** By what the configuration calls them. A type that is missing here is not implemented. */
-const kinds: Partial<Record<Settings['type'], ProxyKind<'snapshotter'> | ProxyKind<'content'>>> = {
-  snapshot: snapshots,
-  'io.containerd.snapshotter.v1': snapshots,
-  content,
-  'io.containerd.content.v1': content,
-};
+const kinds: Partial<Record<Settings['type'], ProxyKind<'snapshotter'> | ProxyKind<'content'> | ProxyKind<'differ'>>> =
+  {
+    snapshot: snapshots,
+    'io.containerd.snapshotter.v1': snapshots,
+    content,
+    'io.containerd.content.v1': content,
+    diff: diffs,
+    'io.containerd.differ.v1': diffs,
+  };
 
 /**
  * The plugins of `[proxy_plugins]`. Each starts without a word to its socket, which may not be there yet. One of a type
@@ -47,7 +52,14 @@ export function proxyPlugins(settings: Config['proxy_plugins'], owner: string, l
       throw new HakoError('invalid-argument', `proxy_plugins.${name}: a built-in plugin has that name: choose another`);
     }
     const facts = factsOf(name, one, logger);
-    return [proxied.kind === 'snapshotter' ? proxyOf(proxied, name) : proxyOf(proxied, name)];
+    switch (proxied.kind) {
+      case 'snapshotter':
+        return [proxyOf(proxied, name)];
+      case 'content':
+        return [proxyOf(proxied, name)];
+      case 'differ':
+        return [proxyOf(proxied, name)];
+    }
 
     function proxyOf<Kind extends PluginKind>(of: ProxyKind<Kind>, id: string): Plugins[number] {
       return plugin<Kind, null>({

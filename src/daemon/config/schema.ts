@@ -101,13 +101,13 @@ export const schema = table('Configuration of hakod.', {
     }),
   ),
   stream_processors: entries(
-    'Programs that turn one media type of layers into another.',
+    'Programs that turn one media type of layers into another. They come before what the daemon can do itself.',
     table('', {
-      accepts: list('Media types it takes.', noEffect),
-      returns: text('Media type it gives.', '', noEffect),
-      path: text('The program.', '', noEffect),
-      args: list('Its arguments.', noEffect),
-      env: list('Its environment.', noEffect),
+      accepts: list('Media types it takes.'),
+      returns: text('Media type it gives.', ''),
+      path: text('The program.', ''),
+      args: list('Its arguments.'),
+      env: list('Its environment.'),
     }),
   ),
 });

@@ -2,20 +2,23 @@ import { mkdir, mkdtemp, open, readdir, rm, rmdir } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { parseDigest } from '#base/digest.ts';
-import { codeOf, HakoError, invalid, messageOf, unimplemented } from '#base/errors.ts';
+import { codeOf, HakoError, invalid, messageOf } from '#base/errors.ts';
+import { abortable } from '#base/locks.ts';
 import { errnoOf, ThreadPool } from '#base/threads.ts';
 import type { Blob } from '#core/content.ts';
 import type { ApplyOptions, Differ, DiffOptions, LayerSink, MadeLayer } from '#core/differs.ts';
 import type { Descriptor } from '#core/images.ts';
 import type { Mount } from '#core/mounts.ts';
-import { bytesOf } from '#sys/at.ts';
+import { bytesOf, textOf } from '#sys/at.ts';
 import { mountAll, unmountAll } from '#sys/mount.ts';
 import { explainSpace } from '#sys/space.ts';
+import { trees } from '#sys/trees.ts';
 import { directTarget } from './direct.ts';
 import type { Inflated, InflateRequest } from './inflate-worker.ts';
 import { LayerMaker } from './layer-maker.ts';
 import { tarMediaType } from './media-types.ts';
 import { RingCaller, SpareRings } from './ring.ts';
+import { chainFor, ProcessorChain, type StreamProcessor } from './stream-processors.ts';
 import type { Target } from './directories.ts';
 import type { UntarRequest } from './untar-worker.ts';
 
@@ -27,21 +30,23 @@ const progressEvery = 100;
  */
 export class TarDiffer implements Differ, Disposable {
   readonly #state: string;
+  readonly #processors: readonly StreamProcessor[];
   readonly #inflaters: ThreadPool;
   readonly #untarrers: ThreadPool;
   readonly #rings = new SpareRings();
   readonly #maker: LayerMaker;
 
-  private constructor(state: string) {
+  private constructor(state: string, processors: readonly StreamProcessor[]) {
     const pairs = Math.max(2, Math.min(4, os.availableParallelism()));
     this.#state = state;
+    this.#processors = processors;
     this.#inflaters = new ThreadPool(new URL('inflate-worker.ts', import.meta.url), pairs);
     this.#untarrers = new ThreadPool(new URL('untar-worker.ts', import.meta.url), pairs, { heap: 1024 });
     this.#maker = new LayerMaker(this.#rings, (mounts, undo) => this.#mount(mounts, undo));
   }
 
   /** `state` holds mount points and spooled layers while they are unpacked; what a killed daemon left there goes. */
-  static async start(state: string): Promise<TarDiffer> {
+  static async start(state: string, processors: readonly StreamProcessor[] = []): Promise<TarDiffer> {
     await mkdir(state, { recursive: true, mode: 0o700 });
     for (const name of await readdir(state)) {
       if (!/^(?:mount|spool)-/.test(name)) continue;
@@ -51,7 +56,7 @@ export class TarDiffer implements Differ, Disposable {
       if (name.startsWith('mount-')) await rmdir(left);
       else await rm(left, { recursive: true, force: true });
     }
-    return new TarDiffer(state);
+    return new TarDiffer(state, processors);
   }
 
   async apply(
@@ -59,18 +64,41 @@ export class TarDiffer implements Differ, Disposable {
     blob: Blob,
     mounts: readonly Mount[],
     signal: AbortSignal,
-    { progress }: ApplyOptions = {},
+    { progress, payloads = {}, syncFs = false }: ApplyOptions = {},
   ): Promise<Descriptor> {
     signal.throwIfAborted();
     parseDigest(layer.digest);
-    if (layer.mediaType.endsWith('+encrypted'))
-      throw unimplemented(`layer "${layer.digest}": decrypting "${layer.mediaType}"`);
+    const chain = chainFor(layer.mediaType, this.#processors);
     await using undo = new AsyncDisposableStack();
     const target = directTarget(mounts) ?? { kind: 'plain', root: bytesOf(await this.#mount(mounts, undo)) };
     const file = blob.path ?? (await this.#spooled(blob, undo, signal));
-    const inflated = await this.#unpack(layer, file, target, signal, progress);
-    progress?.(inflated.compressed.size);
+    const inflated =
+      chain.length === 0
+        ? await this.#unpack(layer, file, target, signal, progress)
+        : await this.#process(layer, new ProcessorChain(file, chain, payloads), target, signal);
+    if (syncFs) await trees.sync(textOf(target.kind === 'overlay' ? target.upper : target.root), signal);
+    progress?.(blob.size);
     return { mediaType: tarMediaType, ...inflated.tar };
+  }
+
+  /** Unpacks what stream processors make of a layer. What they say went wrong is the cause of what we find. */
+  async #process(layer: Descriptor, chain: ProcessorChain, target: Target, signal: AbortSignal): Promise<Inflated> {
+    await using running = chain;
+    const kill = (): void => running.kill();
+    signal.addEventListener('abort', kill, { once: true });
+    try {
+      const [unpacked] = await Promise.allSettled([
+        this.#unpack(layer, running.output, target, signal, undefined, false),
+      ]);
+      signal.throwIfAborted();
+      // After an error of ours they may wait for somebody who reads.
+      if (unpacked.status === 'rejected' && codeOf(unpacked.reason) !== 'invalid-argument') throw unpacked.reason;
+      await abortable(running.finish(), signal);
+      if (unpacked.status === 'rejected') throw unpacked.reason;
+      return unpacked.value;
+    } finally {
+      signal.removeEventListener('abort', kill);
+    }
   }
 
   diff(
@@ -117,6 +145,7 @@ export class TarDiffer implements Differ, Disposable {
     target: Target,
     signal: AbortSignal,
     progress?: (bytes: number) => void,
+    verify = true,
   ): Promise<Inflated> {
     const memory = this.#rings.take();
     const ring = new RingCaller(memory);
@@ -142,7 +171,7 @@ export class TarDiffer implements Differ, Disposable {
           ),
       ]);
       signal.throwIfAborted();
-      return judge(layer, target, inflated, untarred);
+      return judge(layer, target, inflated, untarred, verify);
     } finally {
       clearInterval(timer);
       signal.removeEventListener('abort', halt);
@@ -166,6 +195,7 @@ function judge(
   target: Target,
   inflated: PromiseSettledResult<Inflated>,
   untarred: PromiseSettledResult<unknown>,
+  verify: boolean,
 ): Inflated {
   const doing = `unpacking layer "${layer.digest}"`;
   const place = target.kind === 'overlay' ? target.upper : target.root;
@@ -183,7 +213,7 @@ function judge(
   const { compressed, problem } = inflated.value;
   const bad =
     problem !== undefined || (untarred.status === 'rejected' && codeOf(untarred.reason) === 'invalid-argument');
-  if (bad || untarred.status === 'fulfilled') {
+  if (verify && (bad || untarred.status === 'fulfilled')) {
     if (compressed.size !== layer.size || compressed.digest !== layer.digest) {
       throw new HakoError(
         'data-loss',

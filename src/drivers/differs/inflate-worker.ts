@@ -29,6 +29,8 @@ class Inflation {
   readonly #compressedHash;
   readonly #tarHash = createHash('sha256');
   readonly #digest: string;
+  /** What was read to tell the compression, until it is taken. */
+  #head = Buffer.alloc(0);
   #read = 0;
   #wrote = 0;
   #slot: Buffer | undefined;
@@ -43,11 +45,10 @@ class Inflation {
   }
 
   run(): Inflated {
-    const head = Buffer.alloc(6);
-    const length = readSync(this.#fd, head, 0, head.length, 0);
+    this.#look();
     let problem: string | undefined;
     try {
-      const compression = compressionOf(head.subarray(0, length));
+      const compression = compressionOf(this.#head);
       if (compression === 'none') this.#copy();
       else this.#inflate(new Decoder(compression));
       this.#publish();
@@ -67,10 +68,21 @@ class Inflation {
     };
   }
 
+  /** The first bytes, which are only seen once: the source may be a pipe. */
+  #look(): void {
+    const head = Buffer.alloc(6);
+    let length = 0;
+    for (let more = -1; more !== 0 && length < head.length; length += more)
+      more = readSync(this.#fd, head, length, head.length - length, null);
+    this.#head = head.subarray(0, length);
+  }
+
   /** Reads on into `buffer`; 0 at the end. */
   #take(buffer: Buffer): number {
     this.#check();
-    const length = readSync(this.#fd, buffer, 0, buffer.length, this.#read);
+    let length = this.#head.copy(buffer);
+    this.#head = this.#head.subarray(length);
+    if (length === 0) length = readSync(this.#fd, buffer, 0, buffer.length, null);
     if (length > 0) this.#compressedHash.update(buffer.subarray(0, length));
     this.#read += length;
     this.#ring.moveTo(this.#read);

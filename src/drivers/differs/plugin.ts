@@ -1,10 +1,16 @@
 import type { Plugin } from '#core/plugins.ts';
 import { TarDiffer } from './differ.ts';
+import type { StreamProcessor } from './stream-processors.ts';
 
-/** Unpacks tar layers, under the name of containerd's own. It has no settings. */
-export const differPlugin: Plugin<'differ', null> = {
+/** The programs of `[stream_processors]`, which the daemon has checked and adds to the plugin's own table. */
+export interface DifferConfig {
+  readonly streamProcessors: readonly StreamProcessor[];
+}
+
+/** Unpacks tar layers and makes them, under the name of containerd's own. */
+export const differPlugin: Plugin<'differ', DifferConfig> = {
   kind: 'differ',
   id: 'walking',
-  parseConfig: () => null,
-  start: ({ state }) => TarDiffer.start(state),
+  parseConfig: (raw) => ({ streamProcessors: [], ...(raw as Partial<DifferConfig>) }),
+  start: ({ state }, { streamProcessors }) => TarDiffer.start(state, streamProcessors),
 };
