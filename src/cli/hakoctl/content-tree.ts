@@ -21,6 +21,10 @@ export const contentTree: Tree = {
     summary: 'Edit a blob and print the new digest',
     load: async () => (await import('./commands/content-edit.ts')).edit,
   },
+  fetch: {
+    summary: 'Fetch all content for an image',
+    load: async () => (await import('./commands/content-fetch.ts')).fetch,
+  },
   get: { summary: 'Get the data of a blob', load: async () => (await import('./commands/content.ts')).get },
   ingest: {
     summary: 'Accept content into the store',

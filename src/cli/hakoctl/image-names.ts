@@ -1,5 +1,6 @@
 import { codeOf, HakoError } from '#base/errors.ts';
 import { nearest } from '#base/nearest.ts';
+import { familiar } from '#base/reference.ts';
 import { images, type Image } from '#client/containerd/images.ts';
 import type { Containerd } from '#client/containerd.ts';
 import type { Context } from './command.ts';
@@ -25,11 +26,24 @@ export async function findImage(context: Context, name: string): Promise<Image> 
     return await seeking(context, sought, () => imageIn(context.door, name));
   } catch (error) {
     if (codeOf(error) !== 'not-found' || !(error instanceof HakoError) || error.message.includes('; ')) throw error;
-    const { images: known } = await images(context.door).list({});
-    const meant = nearest(
-      wholeName(name),
-      known.map((one) => one.name),
-    );
+    const meant = await nearestImage(context.door, name);
     throw meant === undefined ? error : new HakoError('not-found', `${error.message}; did you mean "${meant}"?`, error);
+  }
+}
+
+/** The image whose short name is nearest: whole names are alike in all that nobody types. */
+async function nearestImage(door: Containerd, name: string): Promise<string | undefined> {
+  const { images: known } = await images(door).list({});
+  const byShort = new Map(known.map((one) => [shortName(one.name, name), one.name]));
+  return byShort.get(nearest(shortName(name, name), byShort.keys()) ?? '');
+}
+
+/** Without the registry and path that everybody means, and without a tag where none was typed. */
+function shortName(name: string, typed: string): string {
+  try {
+    const short = familiar(name);
+    return /[:@][^/]*$/.test(typed) ? short : short.replace(/[:@][^/]*$/, '');
+  } catch {
+    return name;
   }
 }

@@ -75,7 +75,7 @@ export async function writeBlob(
         offset += piece.length;
       }
     }
-    yield { ...base, action: WriteAction.COMMIT, offset: BigInt(offset), total: BigInt(offset), labels: { ...labels } };
+    yield { ...base, action: WriteAction.COMMIT, offset: BigInt(offset), labels: { ...labels } };
   }
   let last: string | undefined;
   try {

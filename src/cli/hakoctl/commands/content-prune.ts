@@ -1,4 +1,5 @@
-import { contents, listBlobs } from '#client/containerd/content.ts';
+import { listBlobs } from '#client/containerd/content.ts';
+import { dropLayerLabels, layerLabels } from '#client/containerd/layer-labels.ts';
 import { leaseId } from '#client/containerd/lease-scope.ts';
 import { leases } from '#client/containerd/leases.ts';
 import { print } from '../../output.ts';
@@ -15,13 +16,15 @@ export const references = command({
   takes: [0, 0],
   examples: [['content prune references --dry', 'see which labels would go']],
   async run({ door }, { flags }) {
-    for (const { digest, labels } of await listBlobs(door)) {
-      const gone = Object.keys(labels).filter(namesLayer);
-      if (flags.dry) print(2, gone.map((key) => `would remove label ${key} of ${digest}\n`).join(''));
-      if (flags.dry || gone.length === 0) continue;
-      const kept = Object.fromEntries(Object.entries(labels).filter(([key]) => !gone.includes(key)));
-      const updateMask = { paths: gone.map((key) => `labels.${key}`) };
-      await contents(door).update({ info: { digest, labels: kept }, updateMask });
+    for (const info of await listBlobs(door)) {
+      if (flags.dry)
+        print(
+          2,
+          layerLabels(info)
+            .map((key) => `would remove label ${key} of ${info.digest}\n`)
+            .join(''),
+        );
+      else await dropLayerLabels(door, info);
     }
     if (flags.dry) return;
     // A lease that goes makes the collector run, and a synchronous delete waits for it.
@@ -30,7 +33,3 @@ export const references = command({
     await leases(door).delete({ id, sync: !flags.async });
   },
 });
-
-/** Also the older form, a bare number where 0 was the configuration. */
-const namesLayer = (label: string): boolean =>
-  /^containerd\.io\/gc\.ref\.content\.(?:l\.|[0-9]+$)/.test(label) && label !== 'containerd.io/gc.ref.content.0';

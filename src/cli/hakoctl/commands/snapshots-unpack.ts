@@ -6,7 +6,7 @@ import { chooseSnapshotter } from '#client/containerd/snapshots.ts';
 import { unpackImage } from '#client/containerd/unpack.ts';
 import { print } from '../../output.ts';
 import { command, type Context } from '../command.ts';
-import { imageIn } from '../image-names.ts';
+import { findImage } from '../image-names.ts';
 import { snapshotterFlag } from './images-check.ts';
 
 export const unpack = command({
@@ -34,10 +34,10 @@ export const unpack = command({
 });
 
 /** The target of that digest, which some image must have; or of an image's name. */
-async function targetOf({ door }: Context, word: string): ReturnType<typeof anyTarget> {
-  if (!word.includes('sha256:') || word.includes('@')) return (await imageIn(door, word)).target;
+async function targetOf(context: Context, word: string): ReturnType<typeof anyTarget> {
+  if (!word.startsWith('sha256:')) return (await findImage(context, word)).target;
   parseDigest(word);
-  return anyTarget(door, word);
+  return anyTarget(context.door, word);
 }
 
 async function anyTarget(door: Context['door'], digest: string) {
