@@ -84,6 +84,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
   const pulls = new Pulls({ registry, content, snapshots, drivers, diffs, leases, images, defaultSnapshotter, logger });
   const pushes = new Pushes({ registry, content, images });
   const streaming = new Streaming();
+  gc.register(streaming);
   const archives = new TarArchives();
   const stores = { content, images, leases, snapshots, drivers, defaultSnapshotter };
   const transfers = new Transfers({ ...stores, pulls, pushes, diffs, archives, logger });

@@ -10,6 +10,8 @@ import { packed, typeOf, unpacked } from './any.ts';
 const largestData = 32 * 1024;
 /** What a receiver grants each time, as soon as less than this is left. */
 const grant = 2 * largestData;
+/** Bytes that are sent before we wait for the transport. */
+const longestQueue = 128 * 1024;
 const largestWindow = 0x7fff_ffff;
 
 /** Bytes from the client until it has sent all. The stream stays open. */
@@ -38,6 +40,7 @@ export class ByteSender {
   #window = 0;
   #granted = 0;
   #sent = 0;
+  #onTheWay = 0;
   #ended = false;
   #wake = Promise.withResolvers<void>();
 
@@ -52,9 +55,15 @@ export class ByteSender {
       while (this.#window === 0) await this.#change('the client stopped reading');
       const piece = rest.subarray(0, Math.min(largestData, this.#window));
       this.#window -= piece.length;
-      await this.#stream.send(packed(DataSchema, { data: piece }));
+      const sent = this.#stream.send(packed(DataSchema, { data: piece }));
+      sent.catch(() => {});
       this.#sent += piece.length;
       rest = rest.subarray(piece.length);
+      // Within its small window a client need not be waited for; one that grants much is held back by the transport.
+      this.#onTheWay += piece.length;
+      if (this.#onTheWay < longestQueue) continue;
+      this.#onTheWay = 0;
+      await sent;
     }
   }
 

@@ -138,11 +138,17 @@ export class Transfers {
     tell({ event: 'Completed export' });
   }
 
-  /** Works under the caller's lease, or one of our own; when that fails, what it held is gone from disk at the end. */
+  /**
+   * Works under a lease of our own, whose things the caller's gets at the end. When the work fails, what it made is gone
+   * from disk, even where the caller has left its lease behind. not-found when the caller's lease is none.
+   */
   async #leased(call: Call, work: (call: Call) => Promise<void>): Promise<void> {
-    if (call.lease !== undefined) return work(call);
+    const { leases } = this.#parts;
+    if (call.lease !== undefined) leases.resources(call, call.lease);
     await using lease = await this.#lease(call);
     await work({ ...call, lease: lease.id });
+    if (call.lease !== undefined)
+      for (const resource of leases.resources(call, lease.id)) await leases.addResource(call, call.lease, resource);
     lease.done();
   }
 
