@@ -1,4 +1,4 @@
-import type { Tree } from './command.ts';
+import type { Leaf, Tree } from './command.ts';
 import { containerTree } from './containers-tree.ts';
 import { contentTree } from './content-tree.ts';
 import { imagesTree } from './images-tree.ts';
@@ -66,6 +66,20 @@ const gc: Tree = {
   run: { summary: 'Collect garbage now', load: async () => (await import('./commands/gc.ts')).run },
 };
 
+const profile = (name: string, summary: string): Leaf => ({
+  summary,
+  load: async () => (await import('./commands/pprof.ts')).profiles[name]!,
+});
+
+const pprof: Tree = {
+  block: profile('block', 'Blocking profile'),
+  goroutines: profile('goroutines', 'Stacks of all goroutines'),
+  heap: profile('heap', 'Heap profile'),
+  profile: profile('profile', 'CPU profile'),
+  threadcreate: profile('threadcreate', 'Profile of thread creation'),
+  trace: profile('trace', 'Execution trace'),
+};
+
 /** All commands, in the order in which the help shows them: `ctr`'s, and then ours. */
 export const tree: Tree = {
   ...(containers && { containers }),
@@ -109,5 +123,39 @@ export const tree: Tree = {
       },
     },
   },
+  oci: {
+    summary: 'OCI tools',
+    commands: {
+      spec: {
+        summary: 'See the output of the default OCI spec',
+        load: async () => (await import('./commands/oci-spec.ts')).spec,
+      },
+    },
+  },
+  install: {
+    summary: 'Install a new package',
+    load: async () => (await import('./commands/install.ts')).install,
+  },
+  pprof: {
+    summary: 'Profile a daemon that is written in Go, such as containerd',
+    flags: {
+      'debug-socket': {
+        kind: 'one',
+        short: 'd',
+        fallback: '/run/containerd/debug.sock',
+        help: "Path of the daemon's debug socket",
+      },
+    },
+    commands: pprof,
+  },
   ...(shim && { shim }),
+  completion: {
+    summary: 'Print a completion script for a shell',
+    load: async () => (await import('./commands/completion.ts')).completion,
+  },
+  __complete: {
+    summary: 'Print what a command line may become',
+    hidden: true,
+    load: async () => (await import('./commands/completion.ts')).complete,
+  },
 };
