@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Ledger } from '#metadata/ledger.ts';
 import type { Content } from './content.ts';
 import type { NodeKey } from './gc-rules.ts';
@@ -45,11 +46,13 @@ async function onDisk({ key }: Garbage, { content, snapshots }: WeighParts, sign
 }
 
 /** Adds up what goes from disk. A blob that several namespaces have goes with the last of them, and counts once. */
-export function sumUp(all: readonly Garbage[], namespace: string, ledger: Ledger): Removal {
+export async function sumUp(all: readonly Garbage[], namespace: string, ledger: Ledger): Promise<Removal> {
   const keys = new Set(all.map(({ key }) => key));
   const counted = new Set<string>();
   const items: RemovalItem[] = [];
-  for (const { key, bytes = 0 } of all) {
+  for (const [index, { key, bytes = 0 }] of all.entries()) {
+    // Thousands of them would stop everyone else.
+    if (index % 200 === 199) await setImmediate();
     const [kind, space = '', name = ''] = key.split('\0');
     if (namespace !== '' && space !== namespace) continue;
     const stays =

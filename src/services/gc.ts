@@ -95,7 +95,7 @@ export class GarbageCollector {
       for (const { members } of groups) all.push(...members);
     }
     const weighed = await weigh(all, this.#parts, signal);
-    return { ...sumUp(weighed, namespace, this.#parts.ledger), nextExpiry: dateOf(search.nextExpiry) };
+    return { ...(await sumUp(weighed, namespace, this.#parts.ledger)), nextExpiry: dateOf(search.nextExpiry) };
   }
 
   /** Why a thing is kept, or that nothing keeps it; for each thing that the subject may mean. */
@@ -148,8 +148,7 @@ export class GarbageCollector {
       await this.#sweep(search, sweep, tellers.length > 0);
     } finally {
       tookMs = performance.now() - began;
-      const plan = { ...sumUp(sweep.swept.items, '', ledger), nextExpiry: dateOf(search.nextExpiry) };
-      for (const tell of tellers) tell(plan);
+      if (tellers.length > 0) await this.#tell(tellers, sweep.swept, search.nextExpiry);
       // Rows that are gone are gone: their bytes go even if the rest of the sweep failed.
       await this.#remove(sweep.swept);
     }
@@ -187,6 +186,11 @@ export class GarbageCollector {
       ),
       kinds: [...this.#collectors.keys()],
     };
+  }
+
+  async #tell(tellers: readonly ((plan: GarbagePlan) => void)[], swept: Swept, nextExpiry?: number): Promise<void> {
+    const plan = { ...(await sumUp(swept.items, '', this.#parts.ledger)), nextExpiry: dateOf(nextExpiry) };
+    for (const tell of tellers) tell(plan);
   }
 
   async #remove(swept: Swept): Promise<void> {
