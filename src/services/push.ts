@@ -1,26 +1,17 @@
 import type { Call } from '#base/call.ts';
-import { HakoError } from '#base/errors.ts';
-import { familiar, formatReference, normalizeReference } from '#base/reference.ts';
+import { codeOf, HakoError, messageOf } from '#base/errors.ts';
+import { formatReference, normalizeReference } from '#base/reference.ts';
 import { Slots } from '#base/slots.ts';
 import type { Blob } from '#core/content.ts';
-import type { Descriptor, Digest, Platform } from '#core/images.ts';
+import type { Labels } from '#core/any.ts';
+import type { Descriptor, Digest } from '#core/images.ts';
 import type { Registry } from '#core/registry.ts';
 import type { Content } from './content.ts';
 import type { Images } from './images.ts';
-import { samePlatform } from './pull-choice.ts';
-import {
-  isIndex,
-  isManifest,
-  maxJson,
-  mountSource,
-  parseIndex,
-  parseManifest,
-  sourceLabel,
-  uploadRef,
-} from './pull-manifest.ts';
+import { isIndex, maxJson, mountSource, sourceLabel, sourcesOf, uploadRef } from './pull-manifest.ts';
 import { setLabels } from './pull-fetch.ts';
 import type { PushedObject, PushOptions } from './pull-options.ts';
-import { ObjectTrack } from './pull-progress.ts';
+import { PushPlanner } from './push-plan.ts';
 
 export type { PushedObject, PushOptions, PushProgress } from './pull-options.ts';
 
@@ -46,14 +37,6 @@ interface Push {
   readonly tell: (target: Descriptor, stage: PushedObject['stage'], bytes: number) => void;
 }
 
-/** What goes to the registry: blobs in any order, then manifests from the inside out. */
-interface Plan {
-  readonly blobs: Map<Digest, Descriptor>;
-  readonly manifests: Descriptor[];
-  readonly track: ObjectTrack;
-  readonly platforms: readonly Platform[] | undefined;
-}
-
 /** Sends images to registries. */
 export class Pushes {
   readonly #parts: PushesParts;
@@ -64,7 +47,7 @@ export class Pushes {
 
   /**
    * Sends the image of that name to where the name says, and gives the digest it has there. Of an index, the platforms
-   * that are here whole are sent; failed-precondition when none is. The manifest goes last: a push cut short names nothing.
+   * that are here whole are sent; not-found when none is. The manifest goes last: a push cut short names nothing.
    */
   async push(
     call: Call,
@@ -76,7 +59,7 @@ export class Pushes {
     const name = formatReference(parsed);
     const image = options.image ?? name;
     const { target } = this.#parts.images.get(call, image);
-    const plan = await this.#plan(call, image, target, options.platforms);
+    const { content } = this.#parts;
     const stop = new AbortController();
     const push: Push = {
       call: { ...call, signal: AbortSignal.any([call.signal, stop.signal]) },
@@ -87,11 +70,17 @@ export class Pushes {
       slots: new Slots(Math.max(1, options.maxUploads ?? this.#parts.maxUploads ?? 5)),
       tell: (one, stage, bytes) => {
         const { digest, size: total } = one;
-        progress({ digest, stage, bytes, total, name: uploadRef(one), parents: plan.track.parents(one), target: one });
+        const parents = planner.track.parents(one);
+        progress({ digest, stage, bytes, total, name: uploadRef(one), parents, target: one });
       },
     };
-    for (const manifest of plan.manifests.toReversed()) push.tell(manifest, 'waiting', 0);
-    const uploads = [...plan.blobs.values()].map((blob) => this.#pushBlob(push, blob));
+    const reach = (blob: Descriptor, labels: Labels): Promise<boolean> => this.#reach(push, blob, labels);
+    const planner = new PushPlanner({ content, platforms: options.platforms, reach }, call, image);
+    const { blobs, manifests } = await planner.plan(target);
+    for (const manifest of manifests.toReversed()) push.tell(manifest, 'waiting', 0);
+    const uploads = [...new Map(blobs.map((one) => [one.digest, one])).values()].map((one) =>
+      this.#pushBlob(push, one),
+    );
     try {
       await Promise.all(uploads);
     } catch (error) {
@@ -99,70 +88,30 @@ export class Pushes {
       await Promise.allSettled(uploads);
       throw error;
     }
-    return this.#pushManifests(push, plan.manifests);
-  }
-
-  async #plan(call: Call, name: string, target: Descriptor, platforms: readonly Platform[] | undefined): Promise<Plan> {
-    const plan: Plan = { blobs: new Map(), manifests: [], track: new ObjectTrack(name), platforms };
-    const missing = await this.#collect(call, target, plan, 0);
-    if (missing === undefined) return plan;
-    throw new HakoError(
-      'failed-precondition',
-      `image "${familiar(name)}": ${missing} is not here: pull the image again before pushing it`,
-    );
-  }
-
-  /** Adds what `target` needs. Gives the digest that is missing, or undefined; then nothing of it was added. */
-  async #collect(call: Call, target: Descriptor, plan: Plan, depth: number): Promise<Digest | undefined> {
-    const { content } = this.#parts;
-    const { blobs, manifests, track } = plan;
-    if (content.find(call, target.digest) === undefined) return target.digest;
-    const bytes = await content.readAll(call, target.digest, maxJson);
-    if (isManifest(target)) {
-      const { config, layers } = parseManifest(target, bytes);
-      const needed = [config, ...layers];
-      const gone = needed.find(({ digest }) => content.find(call, digest) === undefined);
-      if (gone !== undefined) return gone.digest;
-      track.lead(target, needed);
-      for (const one of needed) blobs.set(one.digest, one);
-      if (!manifests.some(({ digest }) => digest === target.digest)) manifests.push(target);
-      return undefined;
-    }
-    if (isIndex(target) && depth <= 4) return this.#collectIndex(call, target, parseIndex(target, bytes), plan, depth);
-    if (depth === 0 || isIndex(target))
-      throw new HakoError('failed-precondition', `"${target.digest}": "${target.mediaType}" is no image`);
-    blobs.set(target.digest, target);
-    return undefined;
+    return this.#pushManifests(push, manifests);
   }
 
   /**
-   * Registries want all children of an index. Where a pull brought one platform only, its image goes alone, as Docker has
-   * it; where several are here but not all, the registry may have the rest, and decides.
+   * Whether the registry gets a blob that is not here: it has it, or mounts it from the repository that the blob's manifest
+   * came from. So an image that was pulled for one platform can be copied within its registry whole.
    */
-  async #collectIndex(
-    call: Call,
-    target: Descriptor,
-    children: readonly Descriptor[],
-    plan: Plan,
-    depth: number,
-  ): Promise<Digest | undefined> {
-    const { platforms, manifests, track } = plan;
-    let missing: Digest | undefined;
-    let whole = 0;
-    for (const child of children) {
-      const wanted = (one: Platform): boolean => child.platform === undefined || samePlatform(one, child.platform);
-      const gone =
-        platforms === undefined || platforms.length === 0 || platforms.some(wanted)
-          ? await this.#collect(call, child, plan, depth + 1)
-          : child.digest;
-      if (gone === undefined) whole++;
-      else missing ??= gone;
+  async #reach({ call, name, domain, path, options, tell }: Push, blob: Descriptor, labels: Labels): Promise<boolean> {
+    if (sourcesOf(domain, labels).length === 0) return false;
+    const absent = new HakoError('not-found', `content digest ${blob.digest}: not found`);
+    // oxlint-disable-next-line require-yield
+    const data = async function* (): AsyncGenerator<Uint8Array> {
+      throw absent;
+    };
+    try {
+      const from = mountSource(domain, path, labels);
+      const stage = await this.#parts.registry.pushBlob(name, blob, data, options, call.signal, from);
+      tell(blob, 'waiting', 0);
+      tell(blob, stage, blob.size);
+      return true;
+    } catch (error) {
+      if (error === absent) return false;
+      throw error;
     }
-    if (missing !== undefined && whole === 0) return missing;
-    if (missing !== undefined && whole === 1) return undefined;
-    track.lead(target, children);
-    manifests.push(target);
-    return undefined;
   }
 
   async #pushBlob(push: Push, blob: Descriptor): Promise<void> {
@@ -208,11 +157,20 @@ export class Pushes {
     for (const [at, manifest] of manifests.entries()) {
       const bytes = await content.readAll(call, manifest.digest, maxJson);
       const to = at === manifests.length - 1 ? name : `${domain}/${path}@${manifest.digest}`;
-      digest = await registry.pushManifest(to, manifest, bytes, options, call.signal);
+      digest = await registry.pushManifest(to, manifest, bytes, options, call.signal).catch((error: unknown) => {
+        throw isIndex(manifest) ? indexError(error) : error;
+      });
       tell(manifest, 'pushed', manifest.size);
       const { labels } = content.info(call, manifest.digest);
       await setLabels(content, call, manifest.digest, labels, sourceLabel(domain, path, labels));
     }
     return digest;
   }
+}
+
+/** Most registries take an index only when they have all that it names. */
+function indexError(error: unknown): unknown {
+  if (codeOf(error) !== 'invalid-argument') return error;
+  const advice = 'it may lack what the index names: pull all platforms first, or push one';
+  return new HakoError('invalid-argument', `${messageOf(error)}: ${advice}`, error);
 }
