@@ -1,3 +1,4 @@
+import { Moment } from '#base/moment.ts';
 import type { Any, Labels } from '#core/any.ts';
 import type { Row, Value } from './sqlite.ts';
 
@@ -15,9 +16,10 @@ export function number(row: Row, column: string): number {
   return value;
 }
 
-export const date = (row: Row, column: string): Date => new Date(number(row, column));
+/** Dates are kept in microseconds since 1970. */
+export const date = (row: Row, column: string): Moment => new Moment(number(row, column));
 
-export const optionalDate = (row: Row, column: string): Date | undefined =>
+export const optionalDate = (row: Row, column: string): Moment | undefined =>
   row[column] === null ? undefined : date(row, column);
 
 /** An Any from its two columns; both are NULL when there is none. */

@@ -3,7 +3,7 @@ import type { Sqlite } from './sqlite.ts';
 
 /**
  * Every step the schema ever took, oldest first. A step that was released is never edited: a change is a new step.
- * Dates are milliseconds since 1970; labels and other maps are JSON objects.
+ * Dates are microseconds since 1970, milliseconds in the first steps; labels and other maps are JSON objects.
  */
 const steps: readonly string[] = [
   `
@@ -75,6 +75,24 @@ const steps: readonly string[] = [
     seq INTEGER PRIMARY KEY, kept_at INTEGER NOT NULL, upto INTEGER NOT NULL,
     at INTEGER NOT NULL, nanos INTEGER NOT NULL, namespace TEXT NOT NULL, topic TEXT NOT NULL,
     type TEXT NOT NULL, value BLOB NOT NULL);
+  `,
+  // Mounts that are made for clients under names.
+  `
+  CREATE TABLE activations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, namespace TEXT NOT NULL, name TEXT NOT NULL, lease TEXT NOT NULL,
+    confirmed INTEGER NOT NULL, labels TEXT NOT NULL, active TEXT NOT NULL, system TEXT NOT NULL,
+    UNIQUE (namespace, name));
+  `,
+  // Dates are microseconds since 1970 from here on (the journal has its own).
+  `
+  UPDATE containers SET created_at = created_at * 1000, updated_at = updated_at * 1000;
+  UPDATE images SET created_at = created_at * 1000, updated_at = updated_at * 1000;
+  UPDATE blobs SET created_at = created_at * 1000, updated_at = updated_at * 1000;
+  UPDATE ingests SET created_at = created_at * 1000, expires_at = expires_at * 1000;
+  UPDATE snapshots SET created_at = created_at * 1000, updated_at = updated_at * 1000;
+  UPDATE leases SET created_at = created_at * 1000;
+  UPDATE processes SET created_at = created_at * 1000, exited_at = exited_at * 1000;
+  UPDATE runs SET started_at = started_at * 1000, finished_at = finished_at * 1000;
   `,
 ];
 

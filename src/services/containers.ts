@@ -3,6 +3,7 @@ import { alreadyExists, HakoError, invalid, messageOf } from '#base/errors.ts';
 import { labelField, parseFilters } from '#base/filters.ts';
 import { checkIdentifier, checkLabels } from '#base/identifiers.ts';
 import { silent, type Logger } from '#base/log.ts';
+import { now } from '#base/moment.ts';
 import type { Any, Labels } from '#core/any.ts';
 import type { Container } from '#core/containers.ts';
 import type { Ledger } from '#metadata/ledger.ts';
@@ -58,8 +59,8 @@ export class Containers {
 
   async create(call: Call, given: NewContainer): Promise<Container> {
     check(given, 'create container failed validation: ');
-    const now = new Date();
-    const container: Container = { ...given, labels: keptLabels(given.labels), createdAt: now, updatedAt: now };
+    const at = now();
+    const container: Container = { ...given, labels: keptLabels(given.labels), createdAt: at, updatedAt: at };
     this.#ledger.transaction(() => {
       const holder = this.#ledger.names.holder(call.namespace, container.id);
       if (this.#ledger.containers.has(call.namespace, container.id)) throw alreadyExists('container', container.id);
@@ -85,7 +86,7 @@ export class Containers {
     const updated = this.#ledger.transaction(() => {
       const before = this.find(call, given.id);
       if (before === undefined) throw this.#notFound(call, given.id);
-      const after: Container = { ...masked(before, given, paths), updatedAt: new Date() };
+      const after: Container = { ...masked(before, given, paths), updatedAt: now() };
       check(after, 'update failed validation: ');
       this.#ledger.containers.put(call.namespace, after);
       this.#name(call, after);

@@ -2,6 +2,7 @@ import type { Call } from '#base/call.ts';
 import { HakoError } from '#base/errors.ts';
 import { checkLabels } from '#base/identifiers.ts';
 import type { Locks } from '#base/locks.ts';
+import { now } from '#base/moment.ts';
 import type { Labels } from '#core/any.ts';
 import type { BlobWriter, ContentStore } from '#core/content.ts';
 import type { Digest } from '#core/images.ts';
@@ -22,12 +23,14 @@ interface OpenIngestParts {
 
 /** The one writer that an ingest has at a time. */
 export class OpenIngest implements ContentWriter {
-  readonly openedAt = new Date();
+  readonly openedAt = now();
   readonly #call: Call;
   readonly #row: IngestRow;
   readonly #parts: OpenIngestParts;
   #writer: BlobWriter | undefined;
-  #updatedAt = new Date();
+  #movedAt = now();
+  /** Also of an earlier writer of the same upload. */
+  #updatedAt: Date = this.#movedAt;
   #closed = false;
 
   constructor(call: Call, row: IngestRow, parts: OpenIngestParts) {
@@ -46,7 +49,7 @@ export class OpenIngest implements ContentWriter {
 
   /** When bytes came last. */
   get movedAt(): Date {
-    return this.#updatedAt;
+    return this.#movedAt;
   }
 
   get attached(): boolean {
@@ -61,6 +64,7 @@ export class OpenIngest implements ContentWriter {
       await writer.close();
       throw new HakoError('aborted', `the upload ${this.#row.ref} was aborted`);
     }
+    if (writer.offset > 0) this.#updatedAt = (await store.ingest(this.#row.id))?.updatedAt ?? this.#updatedAt;
     this.#writer = writer;
   }
 
@@ -69,13 +73,18 @@ export class OpenIngest implements ContentWriter {
     return { ref, total, expected, offset: this.#open().offset, startedAt: createdAt, updatedAt: this.#updatedAt };
   }
 
+  #moved(): void {
+    this.#movedAt = now();
+    this.#updatedAt = this.#movedAt;
+  }
+
   async write(data: Uint8Array): Promise<void> {
-    this.#updatedAt = new Date();
+    this.#moved();
     await this.#open().write(data, this.#call.signal);
   }
 
   async truncate(size: number): Promise<void> {
-    this.#updatedAt = new Date();
+    this.#moved();
     await this.#open().truncate(size, this.#call.signal);
   }
 
@@ -135,9 +144,9 @@ export class OpenIngest implements ContentWriter {
     return ledger.transaction(() => {
       const existed = ledger.blobs.find(namespace, digest) !== undefined;
       if (!existed) {
-        const now = new Date();
+        const at = now();
         ledger.namespaces.ensure(namespace);
-        ledger.blobs.put(namespace, { digest, size, labels: keptLabels(labels), createdAt: now, updatedAt: now });
+        ledger.blobs.put(namespace, { digest, size, labels: keptLabels(labels), createdAt: at, updatedAt: at });
         const fields = { digest, size };
         events.publish(namespace, '/content/create', { kind: 'plain', type: 'ContentCreate', fields });
       }

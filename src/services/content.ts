@@ -5,6 +5,7 @@ import { labelField, parseFilters } from '#base/filters.ts';
 import { checkLabels } from '#base/identifiers.ts';
 import { Locks } from '#base/locks.ts';
 import { silent, type Logger } from '#base/log.ts';
+import { now } from '#base/moment.ts';
 import type { Labels } from '#core/any.ts';
 import type { Blob, ContentStore, IngestId } from '#core/content.ts';
 import type { Digest } from '#core/images.ts';
@@ -105,7 +106,7 @@ export class Content {
         refusePath(path, `content info ${JSON.stringify(given.digest)}`),
       );
       checkLabels(labels, 'info.Labels');
-      const after: ContentInfo = { ...before, labels: keptLabels(labels), updatedAt: new Date() };
+      const after: ContentInfo = { ...before, labels: keptLabels(labels), updatedAt: now() };
       this.#ledger.blobs.put(call.namespace, after);
       return after;
     });
@@ -317,9 +318,9 @@ export class Content {
       let there = this.#ledger.blobs.find(call.namespace, digest) !== undefined;
       // Another size is likely an error of the caller, who finds it at commit.
       if (!there && size !== undefined && (total === 0 || total === size)) {
-        const now = new Date();
+        const at = now();
         this.#ledger.namespaces.ensure(call.namespace);
-        this.#ledger.blobs.put(call.namespace, { digest, size, labels: {}, createdAt: now, updatedAt: now });
+        this.#ledger.blobs.put(call.namespace, { digest, size, labels: {}, createdAt: at, updatedAt: at });
         there = true;
       }
       if (there) hold(this.#ledger, call, { type: 'content', id: digest });

@@ -1,6 +1,7 @@
 import { checkIdentifier } from '#base/identifiers.ts';
 import { invalid, messageOf } from '#base/errors.ts';
 import { silent, type Logger } from '#base/log.ts';
+import { now } from '#base/moment.ts';
 import type { Event, EventCodec, EventPayload } from '#core/events.ts';
 import type { Ledger } from '#metadata/ledger.ts';
 import { eventFilter } from './event-filter.ts';
@@ -42,7 +43,7 @@ export class Events {
    * tells it as soon as that is committed, for what promises nothing over a power cut.
    */
   publish(namespace: string, topic: string, payload: EventPayload, options: { sync?: boolean } = {}): void {
-    this.forward({ timestamp: new Date(), namespace, topic, payload }, options);
+    this.forward({ timestamp: now(), namespace, topic, payload }, options);
   }
 
   /** Hands on an event that someone else stamped. */

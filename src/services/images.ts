@@ -3,6 +3,7 @@ import { parseDigest } from '#base/digest.ts';
 import { alreadyExists, invalid, notFound } from '#base/errors.ts';
 import { labelField, parseFilters } from '#base/filters.ts';
 import { checkLabels } from '#base/identifiers.ts';
+import { now } from '#base/moment.ts';
 import type { Descriptor, Image } from '#core/images.ts';
 import type { Ledger } from '#metadata/ledger.ts';
 import type { Events } from './events.ts';
@@ -47,13 +48,13 @@ export class Images {
 
   async create(call: Call, given: NewImage): Promise<Image> {
     check(given);
-    const now = new Date();
+    const at = now();
     const image: Image = {
       name: given.name,
       labels: keptLabels(given.labels),
       target: given.target,
-      createdAt: given.createdAt ?? now,
-      updatedAt: now,
+      createdAt: given.createdAt ?? at,
+      updatedAt: at,
     };
     this.#ledger.transaction(() => {
       this.#hold(call, image);
@@ -80,7 +81,7 @@ export class Images {
         labels: keptLabels(labels),
         target,
         createdAt: before.createdAt,
-        updatedAt: new Date(),
+        updatedAt: now(),
       };
       check(image);
       this.#hold(call, image);

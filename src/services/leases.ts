@@ -4,6 +4,7 @@ import { parseDigest } from '#base/digest.ts';
 import { alreadyExists, invalid, notFound, HakoError } from '#base/errors.ts';
 import { labelField, parseFilters } from '#base/filters.ts';
 import { checkLabels } from '#base/identifiers.ts';
+import { now } from '#base/moment.ts';
 import type { Labels } from '#core/any.ts';
 import type { Ledger } from '#metadata/ledger.ts';
 import { keptLabels, present } from './fields.ts';
@@ -40,7 +41,7 @@ export class Leases {
   async create(call: Call, id: string, labels: Labels): Promise<Lease> {
     checkLabels(labels, 'lease.Labels');
     // Whatever gc.expire says: what cannot be read as a time never comes, as in containerd.
-    const lease: Lease = { id: id === '' ? madeUpId() : id, labels: keptLabels(labels), createdAt: new Date() };
+    const lease: Lease = { id: id === '' ? madeUpId() : id, labels: keptLabels(labels), createdAt: now() };
     this.#ledger.transaction(() => {
       if (this.#ledger.leases.find(call.namespace, lease.id) !== undefined) throw alreadyExists('lease', lease.id);
       this.#ledger.namespaces.ensure(call.namespace);

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, HakoError, messageOf } from '#base/errors.ts';
 import { abortable } from '#base/locks.ts';
 import type { Logger } from '#base/log.ts';
+import { now } from '#base/moment.ts';
 import type { Exit, ProcessRef, Runtime } from '#core/runtime.ts';
 import type { Ledger } from '#metadata/ledger.ts';
 import { Background } from './background.ts';
@@ -160,7 +161,7 @@ export class TaskExits {
 
   #lost({ namespace, id, execId }: ProcessRef): Exit {
     const pid = this.#parts.ledger.processes.find(namespace, id, execId)?.pid ?? 0;
-    return { pid, status: LOST_STATUS, at: new Date() };
+    return { pid, status: LOST_STATUS, at: now() };
   }
 
   #entry(ref: ProcessRef): Watched {

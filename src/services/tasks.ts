@@ -4,6 +4,7 @@ import { codeOf, HakoError, invalid, messageOf } from '#base/errors.ts';
 import { checkIdentifier } from '#base/identifiers.ts';
 import { Locks } from '#base/locks.ts';
 import { silent, type Logger } from '#base/log.ts';
+import { now } from '#base/moment.ts';
 import type { Any } from '#core/any.ts';
 import type { Container } from '#core/containers.ts';
 import type { Mount } from '#core/mounts.ts';
@@ -332,7 +333,7 @@ export class Tasks {
         return;
       }
       this.#publish(ref, '/tasks/start', 'TaskStart', { containerId: id, pid });
-      const startedAt = new Date();
+      const startedAt = now();
       const run = { status: 'running', pid, exitCode: 0, error: '', oomKilled: false, startedAt } as const;
       ledger.runs.put(ref.namespace, ref.id, run);
     });
@@ -388,7 +389,7 @@ export class Tasks {
     } catch (error) {
       if (codeOf(error) !== 'not-found') throw error;
       if (ref.execId === '') await this.#parts.runtime.discard(ref.namespace, ref.id, signal);
-      return { pid: 0, status: LOST_STATUS, at: new Date() };
+      return { pid: 0, status: LOST_STATUS, at: now() };
     }
   }
 

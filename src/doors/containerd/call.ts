@@ -12,7 +12,9 @@ export function callOf(call: GrpcCall): Call {
   return { namespace, signal: call.signal, ...(lease === '' ? {} : { lease }) };
 }
 
+/** The first of several, as containerd takes it: a client that sets a namespace within another one sends both. Node joins them. */
 function header(call: GrpcCall, name: string): string {
   const value = call.headers[name];
-  return (Array.isArray(value) ? value[0] : value) ?? '';
+  const first = Array.isArray(value) ? value[0] : value;
+  return first?.split(',', 1)[0]?.trim() ?? '';
 }

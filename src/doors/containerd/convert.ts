@@ -2,12 +2,12 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import {
   AnySchema,
   TimestampSchema,
-  timestampDate,
   type Any as AnyMessage,
   type FieldMask,
   type Timestamp,
 } from '@bufbuild/protobuf/wkt';
 import { invalid } from '#base/errors.ts';
+import { microsecondsOf, Moment } from '#base/moment.ts';
 import type { Any } from '#core/any.ts';
 import type { Descriptor } from '#core/images.ts';
 import type { Mount } from '#core/mounts.ts';
@@ -17,15 +17,15 @@ import type { Mount as MountMessage, MountSchema } from '#proto/gen/containerd/t
 /** What many messages share, in both directions. `to…` makes messages, `from…` reads them. */
 
 export function toTimestamp(date: Date): Timestamp {
-  const milliseconds = date.getTime();
-  const seconds = Math.floor(milliseconds / 1000);
-  return create(TimestampSchema, { seconds: BigInt(seconds), nanos: (milliseconds - seconds * 1000) * 1e6 });
+  const microseconds = microsecondsOf(date);
+  const seconds = Math.floor(microseconds / 1e6);
+  return create(TimestampSchema, { seconds: BigInt(seconds), nanos: (microseconds - seconds * 1e6) * 1000 });
 }
 
 /** Undefined, too, for Go's zero time, which clients send for "not set". */
 export function fromTimestamp(timestamp: Timestamp | undefined): Date | undefined {
   if (timestamp === undefined || timestamp.seconds <= -62_135_596_800n) return undefined;
-  return timestampDate(timestamp);
+  return new Moment(Number(timestamp.seconds) * 1e6 + Math.floor(timestamp.nanos / 1000));
 }
 
 export const toAny = ({ typeUrl, value }: Any): AnyMessage =>

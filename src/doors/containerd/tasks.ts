@@ -2,6 +2,7 @@ import { create, toBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import type { Call } from '#base/call.ts';
 import { codeOf, invalid, unimplemented } from '#base/errors.ts';
 import { filterItems } from '#base/filters.ts';
+import { now } from '#base/moment.ts';
 import type { Exit, Stdio, TaskStatus } from '#core/runtime.ts';
 import { ProcessDetailsSchema } from '#proto/gen/containerd/runc/v1/options_pb.ts';
 import { Tasks as TasksApi, type CreateTaskRequest } from '#proto/gen/containerd/services/tasks/v1/tasks_pb.ts';
@@ -150,7 +151,7 @@ async function metric(
   call: Call,
   id: string,
 ): Promise<MessageInitShape<typeof MetricSchema> | undefined> {
-  const timestamp = toTimestamp(new Date());
+  const timestamp = toTimestamp(now());
   try {
     return { timestamp, id, data: toAny(await tasks.stats(call, id)) };
   } catch (error) {

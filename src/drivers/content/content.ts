@@ -3,6 +3,7 @@ import { mkdir, open, opendir, rm, stat, unlink, type FileHandle } from 'node:fs
 import path from 'node:path';
 import { digestAlgorithms, isDigest, parseDigest } from '#base/digest.ts';
 import { HakoError, invalid, notFound } from '#base/errors.ts';
+import { Moment } from '#base/moment.ts';
 import type { Blob, BlobWriter, ContentStore, IngestId } from '#core/content.ts';
 import type { Digest } from '#core/images.ts';
 import { explainSpace } from '#sys/space.ts';
@@ -136,11 +137,14 @@ export class FileContentStore implements ContentStore, Disposable {
     const directory = this.#ingestPath(ingest);
     try {
       // Nothing but the data file is ever made there, so the directory's date is the start.
-      const [started, data] = await Promise.all([stat(directory), stat(path.join(directory, 'data'))]);
+      const [started, data] = await Promise.all([
+        stat(directory, { bigint: true }),
+        stat(path.join(directory, 'data'), { bigint: true }),
+      ]);
       return {
-        offset: this.#writers.get(ingest)?.offset ?? data.size,
-        startedAt: started.mtime,
-        updatedAt: data.mtime,
+        offset: this.#writers.get(ingest)?.offset ?? Number(data.size),
+        startedAt: new Moment(Number(started.mtimeNs / 1000n)),
+        updatedAt: new Moment(Number(data.mtimeNs / 1000n)),
       };
     } catch (error) {
       if (isMissing(error)) return undefined;

@@ -1,3 +1,4 @@
+import { microsecondsOf } from '#base/moment.ts';
 import type { Labels } from '#core/any.ts';
 import type { Digest } from '#core/images.ts';
 import { date, labels, labelsJson, number, text } from '../columns.ts';
@@ -57,8 +58,8 @@ export class BlobTable {
       blob.digest,
       blob.size,
       labelsJson(blob.labels),
-      blob.createdAt.getTime(),
-      blob.updatedAt.getTime(),
+      microsecondsOf(blob.createdAt),
+      microsecondsOf(blob.updatedAt),
     );
     this.#db.changes.record({ kind: 'content', namespace, name: blob.digest });
   }

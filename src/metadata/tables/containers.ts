@@ -1,3 +1,4 @@
+import { microsecondsOf } from '#base/moment.ts';
 import type { Any } from '#core/any.ts';
 import type { Container } from '#core/containers.ts';
 import { any, date, labels, labelsJson, text } from '../columns.ts';
@@ -65,8 +66,8 @@ export class ContainerTable {
       container.snapshotKey,
       container.sandbox,
       extensionsJson(container.extensions),
-      container.createdAt.getTime(),
-      container.updatedAt.getTime(),
+      microsecondsOf(container.createdAt),
+      microsecondsOf(container.updatedAt),
     );
     this.#db.changes.record({ kind: 'container', namespace, name: container.id });
   }

@@ -1,3 +1,4 @@
+import { microsecondsOf } from '#base/moment.ts';
 import type { Descriptor, Image } from '#core/images.ts';
 import { date, labels, labelsJson, text } from '../columns.ts';
 import type { Row, Sqlite } from '../sqlite.ts';
@@ -33,8 +34,8 @@ export class ImageTable {
       image.name,
       labelsJson(image.labels),
       JSON.stringify(image.target),
-      image.createdAt.getTime(),
-      image.updatedAt.getTime(),
+      microsecondsOf(image.createdAt),
+      microsecondsOf(image.updatedAt),
     );
     this.#db.changes.record({ kind: 'image', namespace, name: image.name });
   }

@@ -1,3 +1,4 @@
+import { microsecondsOf, now } from '#base/moment.ts';
 import type { IngestId } from '#core/content.ts';
 import type { Digest } from '#core/images.ts';
 import { date, number, optionalDate, text } from '../columns.ts';
@@ -43,7 +44,7 @@ export class IngestTable {
     ref: string,
     given: { total: number; expected: Digest; expiresAt: Date | undefined },
   ): IngestRow {
-    const expires = given.expiresAt?.getTime() ?? null;
+    const expires = given.expiresAt === undefined ? null : microsecondsOf(given.expiresAt);
     this.#db.run(
       `INSERT INTO ingests (namespace, ref, total, expected, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at,
@@ -53,7 +54,7 @@ export class IngestTable {
       ref,
       given.total,
       given.expected,
-      Date.now(),
+      microsecondsOf(now()),
       expires,
     );
     this.#db.changes.record({ kind: 'ingest', namespace, name: ref });

@@ -1,3 +1,4 @@
+import { microsecondsOf } from '#base/moment.ts';
 import type { Labels } from '#core/any.ts';
 import { date, labels, labelsJson, text } from '../columns.ts';
 import type { Row, Sqlite } from '../sqlite.ts';
@@ -51,7 +52,7 @@ export class LeaseTable {
       namespace,
       lease.id,
       labelsJson(lease.labels),
-      lease.createdAt.getTime(),
+      microsecondsOf(lease.createdAt),
     );
     this.#db.changes.record({ kind: 'lease', namespace, name: lease.id });
   }

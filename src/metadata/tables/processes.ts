@@ -1,3 +1,4 @@
+import { microsecondsOf, now } from '#base/moment.ts';
 import type { Exit, Stdio } from '#core/runtime.ts';
 import { date, number, text } from '../columns.ts';
 import type { Row, Sqlite } from '../sqlite.ts';
@@ -64,7 +65,7 @@ export class ProcessTable {
       stdout,
       stderr,
       terminal ? 1 : 0,
-      Date.now(),
+      microsecondsOf(now()),
     );
   }
 
@@ -86,7 +87,7 @@ export class ProcessTable {
        WHERE namespace = ? AND id = ? AND exec_id = ? AND exited_at IS NULL`,
       exit.pid,
       exit.status,
-      exit.at.getTime(),
+      microsecondsOf(exit.at),
       namespace,
       id,
       execId,

@@ -1,3 +1,4 @@
+import { microsecondsOf } from '#base/moment.ts';
 import { number, optionalDate, text } from '../columns.ts';
 import type { Sqlite } from '../sqlite.ts';
 
@@ -50,8 +51,8 @@ export class RunTable {
       run.exitCode,
       run.error,
       run.oomKilled ? 1 : 0,
-      run.startedAt?.getTime() ?? null,
-      run.finishedAt?.getTime() ?? null,
+      run.startedAt === undefined ? null : microsecondsOf(run.startedAt),
+      run.finishedAt === undefined ? null : microsecondsOf(run.finishedAt),
     );
   }
 

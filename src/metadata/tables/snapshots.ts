@@ -1,3 +1,4 @@
+import { microsecondsOf, now } from '#base/moment.ts';
 import type { Labels } from '#core/any.ts';
 import type { SnapshotId } from '#core/snapshots.ts';
 import { date, labels, labelsJson, number, text } from '../columns.ts';
@@ -114,7 +115,7 @@ export class SnapshotTable {
     parent: SnapshotId | undefined;
     labels: Labels;
   }): SnapshotId {
-    const now = Date.now();
+    const at = microsecondsOf(now());
     const id = this.#db.insert(
       `INSERT INTO snapshots (namespace, snapshotter, key, kind, parent, confirmed, labels, bytes, inodes,
          created_at, updated_at) VALUES (?, ?, ?, ?, ?, 0, ?, 0, 0, ?, ?)`,
@@ -124,8 +125,8 @@ export class SnapshotTable {
       row.kind,
       row.parent === undefined ? null : Number(row.parent),
       labelsJson(row.labels),
-      now,
-      now,
+      at,
+      at,
     );
     this.#changed(String(id));
     return String(id) as SnapshotId;
@@ -148,7 +149,7 @@ export class SnapshotTable {
 
   /** Turns an active tree into a committed one with a key of its own, and of another name to its driver where given. */
   commit(id: SnapshotId, to: { key: string; labels: Labels; bytes: number; inodes: number; tree?: SnapshotId }): void {
-    const now = Date.now();
+    const at = microsecondsOf(now());
     this.#db.run(
       `UPDATE snapshots SET key = ?, kind = 'committed', confirmed = 1, labels = ?, bytes = ?, inodes = ?,
          created_at = ?, updated_at = ?, tree = coalesce(?, tree), sealing = NULL WHERE id = ?`,
@@ -156,8 +157,8 @@ export class SnapshotTable {
       labelsJson(to.labels),
       to.bytes,
       to.inodes,
-      now,
-      now,
+      at,
+      at,
       to.tree ?? null,
       Number(id),
     );
@@ -168,7 +169,7 @@ export class SnapshotTable {
     this.#db.run(
       'UPDATE snapshots SET labels = ?, updated_at = ? WHERE id = ?',
       labelsJson(map),
-      Date.now(),
+      microsecondsOf(now()),
       Number(id),
     );
     this.#changed(id);
