@@ -4,6 +4,7 @@ import { HakoError } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import { eventCodec } from '#doors/containerd/event-any.ts';
 import { TarArchives } from '#drivers/archives/archives.ts';
+import type { Activator } from '#core/activations.ts';
 import { RootfsDriver } from '#drivers/rootfs/rootfs.ts';
 import { StreamDriver } from '#drivers/streams/streams.ts';
 import type { Ledger } from '#metadata/ledger.ts';
@@ -17,6 +18,7 @@ import { Images } from '#services/images.ts';
 import { Introspection } from '#services/introspection.ts';
 import { Journal } from '#services/journal.ts';
 import { Leases } from '#services/leases.ts';
+import { Mounts } from '#services/mounts.ts';
 import { Namespaces } from '#services/namespaces.ts';
 import { Pulls } from '#services/pull.ts';
 import { Pushes } from '#services/push.ts';
@@ -35,6 +37,7 @@ export interface BridgeParts {
   readonly state: string;
   readonly ledger: Ledger;
   readonly plugins: StartedPlugins;
+  readonly activator: Activator;
   readonly diffs: DiffSettings;
   /** How much of the event journal is kept. */
   readonly journal: Config['journal'];
@@ -77,6 +80,8 @@ export function buildBridge(parts: BridgeParts): Bridge {
   const images = new Images({ ledger, events, gc });
   const containers = new Containers({ ledger, events, logger });
   const leases = new Leases({ ledger, gc });
+  const mounts = new Mounts({ ledger, activator: parts.activator, logger });
+  gc.register(mounts);
   const differs = orderedDiffers(parts.diffs.order, plugins.all('differ'));
   const diffs = new Diffs({ content, differs, syncFs: parts.diffs.syncFs, logger });
   const runtime = plugins.get('runtime', 'task');
@@ -125,8 +130,9 @@ export function buildBridge(parts: BridgeParts): Bridge {
   });
 
   return {
-    services: { ...rest, transfers, streaming, engine, journal },
+    services: { ...rest, mounts, transfers, streaming, engine, journal },
     reconcile: async () => {
+      await mounts.reconcile();
       for (const { name } of namespaces.list()) {
         await pulls.recover({ namespace: name, signal });
         await transfers.recover({ namespace: name, signal });

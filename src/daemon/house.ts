@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { containerdDoor } from '#doors/containerd/door.ts';
 import { dockerDoor } from '#doors/docker/door.ts';
+import { StateActivator } from '#drivers/mounts/activator.ts';
 import { Ledger } from '#metadata/ledger.ts';
 import { installationId } from '#services/introspection.ts';
 import { GrpcServer } from '#wire/grpc-server.ts';
@@ -45,12 +46,14 @@ export async function buildHouse({ config, logger, signal }: HouseOptions): Prom
       signal,
     },
   );
+  const activator = await StateActivator.start({ state: join(state, 'mounts'), roots: [root] });
   const bridge = undo.adopt(
     buildBridge({
       root,
       state,
       ledger,
       plugins,
+      activator,
       journal: config.journal,
       diffs: diffSettings(config.plugins),
       logger,

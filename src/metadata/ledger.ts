@@ -4,6 +4,7 @@ import type { Changes } from './changes.ts';
 import { Durability } from './durability.ts';
 import { migrate } from './migrations.ts';
 import { Sqlite } from './sqlite.ts';
+import { ActivationTable } from './tables/activations.ts';
 import { BlobTable } from './tables/blobs.ts';
 import { ContainerTable } from './tables/containers.ts';
 import { ImageTable } from './tables/images.ts';
@@ -40,6 +41,8 @@ export class Ledger {
   readonly runs: RunTable;
   /** Docker's names. Names and container ids share one look-up space. */
   readonly names: NameTable;
+  /** Mounts that are made for clients. */
+  readonly activations: ActivationTable;
   /** Small values by key, for whoever needs to remember one thing. */
   readonly settings: SettingTable;
   readonly #db: Sqlite;
@@ -79,6 +82,7 @@ export class Ledger {
     this.processes = new ProcessTable(this.#db);
     this.runs = new RunTable(this.#db);
     this.names = new NameTable(this.#db);
+    this.activations = new ActivationTable(this.#db);
     this.settings = new SettingTable(this.#db);
   }
 

@@ -1,6 +1,8 @@
 import type { Engine } from './engine/engine.ts';
 import type { Journal } from './journal.ts';
+import type { Mounts } from './mounts.ts';
 import type { Nouns } from './nouns.ts';
+import type { RegistryObjects } from './registry-objects.ts';
 import type { Streaming } from './streaming.ts';
 import type { Transfers } from './transfer/transfers.ts';
 
@@ -8,6 +10,8 @@ import type { Transfers } from './transfer/transfers.ts';
 export interface Services extends Nouns {
   readonly engine: Engine;
   readonly journal: Journal;
+  readonly mounts: Mounts;
+  readonly registryObjects: RegistryObjects;
   readonly streaming: Streaming;
   readonly transfers: Transfers;
 }

@@ -1,5 +1,7 @@
-import { HakoError, invalid, unimplemented } from '#base/errors.ts';
+import { HakoError, invalid } from '#base/errors.ts';
+import { closeFd } from './fd.ts';
 import { check, libc, SysError } from './libc.ts';
+import { attachLoop } from './loop.ts';
 import { openWithin, RESOLVE_IN_ROOT } from './openat2.ts';
 
 const mountCall = libc(
@@ -79,6 +81,8 @@ export interface ParsedOptions {
   readonly flags: number;
   readonly data: string;
   readonly propagation: readonly number[];
+  /** The source is a file, to be mounted as a block device. */
+  readonly loop: boolean;
 }
 
 /** Turns option words into flags; words that are no flag of the kernel's are the file system's own data. */
@@ -86,15 +90,16 @@ export function parseOptions(options: readonly string[]): ParsedOptions {
   let flags = 0;
   const data: string[] = [];
   const propagation: number[] = [];
+  let loop = false;
   for (const option of options) {
     const known = flagOptions[option];
     const spread = propagationOptions[option];
-    if (option === 'loop') throw unimplemented('mount option "loop"');
-    if (known !== undefined) flags = (flags & ~(known.clear ?? 0)) | (known.set ?? 0);
+    if (option === 'loop') loop = true;
+    else if (known !== undefined) flags = (flags & ~(known.clear ?? 0)) | (known.set ?? 0);
     else if (spread !== undefined) propagation.push(spread);
     else if (option !== '') data.push(option);
   }
-  return { flags, data: data.join(','), propagation };
+  return { flags, data: data.join(','), propagation, loop };
 }
 
 function mount2(source: string, target: string, type: string | null, flags: number, data: string | null): void {
@@ -157,7 +162,21 @@ function shortenLayers(data: string): { directory: string; shortened: string } {
  * ignores them at first (mount(2)). Undoes itself when a later step fails.
  */
 export function mountAt(words: MountWords, target: string): void {
-  const { flags, data, propagation } = parseOptions(words.options);
+  const parsed = parseOptions(words.options);
+  if (!parsed.loop) {
+    mountParsed(words, target, parsed);
+    return;
+  }
+  // The mount keeps the device, which lets go of the file when it ends.
+  const { path, fd } = attachLoop(words.source, { readonly: (parsed.flags & MS_RDONLY) !== 0, autoclear: true });
+  try {
+    mountParsed({ ...words, source: path }, target, parsed);
+  } finally {
+    closeFd(fd);
+  }
+}
+
+function mountParsed(words: MountWords, target: string, { flags, data, propagation }: ParsedOptions): void {
   const binds = (flags & MS_BIND) !== 0 || words.type === 'bind';
   if (words.type === '' && !binds) throw invalid(`mount "${target}": neither a type nor "bind" is given`);
   if (binds && (flags & MS_REMOUNT) === 0) {

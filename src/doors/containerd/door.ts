@@ -10,7 +10,9 @@ import { imagesService } from './images.ts';
 import { introspectionService } from './introspection.ts';
 import { journalService } from './journal.ts';
 import { leasesService } from './leases.ts';
+import { mountsService } from './mounts.ts';
 import { namespacesService } from './namespaces.ts';
+import { registryService } from './registry.ts';
 import { snapshotsService } from './snapshots.ts';
 import { streamingService } from './streaming.ts';
 import { tasksService } from './tasks.ts';
@@ -29,7 +31,9 @@ export function containerdDoor(services: Services): GrpcService[] {
     introspectionService(services.introspection),
     journalService(services.journal),
     leasesService(services.leases),
+    mountsService(services.mounts),
     namespacesService(services.namespaces),
+    registryService(services.registryObjects),
     snapshotsService(services.snapshots),
     streamingService(services.streaming),
     tasksService(services.tasks),
