@@ -1,7 +1,7 @@
 import { HakoError } from '#base/errors.ts';
 import { formatReference, normalizeReference } from '#base/reference.ts';
-import { GcGraph, type GcFacts, type GcTables } from './gc-graph.ts';
-import type { NodeKey } from './gc-rules.ts';
+import { FLAT_PREFIX, GcGraph, type GcFacts, type GcTables } from './gc-graph.ts';
+import { splitKey, type NodeKey } from './gc-rules.ts';
 
 export interface Question {
   /** A digest or the beginning of one, a snapshot's key, an image's name, the id of anything else. */
@@ -56,7 +56,7 @@ function subjectsOf(graph: GcGraph, { subject, namespace, snapshotter }: Questio
   for (const [node, key] of graph.keys.entries()) {
     const row = graph.rows[node];
     if (row === undefined) continue;
-    const [kind = '', space, name = ''] = key.split('\0');
+    const [kind, space, name] = splitKey(key);
     if (namespace !== '' && space !== namespace) continue;
     if (snapshotter !== '' && !(kind === 'snapshot' && name.startsWith(`${snapshotter}/`))) continue;
     if (means(kind, name, subject, image) || row.names?.includes(subject)) subjects.push(node);
@@ -129,10 +129,11 @@ function stepsTo(
   const steps: Step[] = [];
   for (let node = end; ;) {
     const before = cameFrom.get(node);
-    const flat = graph.keys[node]!.endsWith('\0flat');
+    const key = graph.keys[node]!;
+    const flat = key.startsWith(FLAT_PREFIX);
     const by = before?.by ?? graph.roots.get(node)!.why;
     const relation = by === 'lease' && flat ? 'flat lease' : by.startsWith('containerd.io/') ? `label ${by}` : by;
-    steps.unshift({ key: graph.keys[node]!.replace(/\0flat$/, ''), relation });
+    steps.unshift({ key: flat ? key.slice(FLAT_PREFIX.length) : key, relation });
     if (before === undefined) return steps;
     node = before.from;
   }

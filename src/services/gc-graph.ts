@@ -38,6 +38,9 @@ export interface GcRow {
   readonly names?: readonly string[];
 }
 
+/** Before the key of what a flat lease holds. */
+export const FLAT_PREFIX = 'flat\0';
+
 export interface Edge {
   readonly to: number;
   /** A label, or a word of ours. */
@@ -255,13 +258,13 @@ export class GcGraph {
   /** The node by which a flat lease holds it: with its parents, or its target, but nothing that labels name. */
   #flatten(node: number): number {
     if (!/^(?:content|snapshot|image)\0/.test(this.keys[node]!)) return node;
-    const first = this.#index(`${this.keys[node]!}\0flat`);
+    const first = this.#index(FLAT_PREFIX + this.keys[node]!);
     for (let at = node; !this.flat.has(at);) {
-      const flat = this.#index(`${this.keys[at]!}\0flat`);
+      const flat = this.#index(FLAT_PREFIX + this.keys[at]!);
       this.flat.set(at, flat);
       const next = this.edges[at]!.find(({ by }) => by === 'parent' || by === 'target');
       if (next === undefined) break;
-      this.#edge(flat, this.#index(`${this.keys[next.to]!}\0flat`), next.by);
+      this.#edge(flat, this.#index(FLAT_PREFIX + this.keys[next.to]!), next.by);
       at = next.to;
     }
     return first;

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Ledger } from '#metadata/ledger.ts';
 import type { Content } from './content.ts';
-import type { NodeKey } from './gc-rules.ts';
+import { splitKey, type NodeKey } from './gc-rules.ts';
 import type { Garbage } from './gc-search.ts';
 import type { Snapshots } from './snapshots.ts';
 
@@ -32,7 +32,7 @@ export async function weigh(all: readonly Garbage[], parts: WeighParts, signal: 
 }
 
 async function onDisk({ key }: Garbage, { content, snapshots }: WeighParts, signal: AbortSignal): Promise<number> {
-  const [kind, namespace = '', name = ''] = key.split('\0');
+  const [kind, namespace, name] = splitKey(key);
   const call = { namespace, signal };
   const slash = name.indexOf('/');
   try {
@@ -53,7 +53,7 @@ export async function sumUp(all: readonly Garbage[], namespace: string, ledger: 
   for (const [index, { key, bytes = 0 }] of all.entries()) {
     // Thousands of them would stop everyone else.
     if (index % 200 === 199) await setImmediate();
-    const [kind, space = '', name = ''] = key.split('\0');
+    const [kind, space, name] = splitKey(key);
     if (namespace !== '' && space !== namespace) continue;
     const stays =
       kind === 'content' &&

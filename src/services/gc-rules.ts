@@ -6,10 +6,17 @@ import type { Labels } from '#core/any.ts';
  * here knows rows or time; `gc-graph.ts` does.
  */
 
-/** Kind, namespace and name of a thing, parted by a byte that no name has. A snapshot's name is `snapshotter/key`. */
+/** Kind, namespace and name of a thing, parted by a byte that neither kinds nor namespaces have. A snapshot's name is `snapshotter/key`. */
 export type NodeKey = string;
 
 export const nodeKey = (kind: string, namespace: string, name: string): NodeKey => `${kind}\0${namespace}\0${name}`;
+
+/** A name may have that byte after all: only the first two part. */
+export function splitKey(key: NodeKey): [kind: string, namespace: string, name: string] {
+  const first = key.indexOf('\0');
+  const second = key.indexOf('\0', first + 1);
+  return [key.slice(0, first), key.slice(first + 1, second), key.slice(second + 1)];
+}
 
 /** Names a tree by the id of its row, which stays when a commit changes its key. */
 export const treeKey = (id: string): NodeKey => nodeKey('tree', '', id);

@@ -4,6 +4,7 @@ import type { Ledger } from '#metadata/ledger.ts';
 import type { SnapshotRow } from '#metadata/tables/snapshots.ts';
 import type { Barrier } from './gc-barrier.ts';
 import type { Events } from './events.ts';
+import { splitKey } from './gc-rules.ts';
 import type { Garbage, GarbageGroup } from './gc-search.ts';
 
 /** Longest time that one transaction of a sweep may hold up requests, and the most groups it takes. */
@@ -82,7 +83,7 @@ export class Sweep {
 
   #forget(garbage: Garbage, gone: (() => void)[]): void {
     const { swept } = this;
-    const [kind = '', namespace = '', name = ''] = garbage.key.split('\0');
+    const [kind, namespace, name] = splitKey(garbage.key);
     const note = (is: boolean, more?: () => void): void => {
       if (!is) return;
       gone.push(() => {

@@ -7,6 +7,7 @@ import {
   type ResourceSchema,
 } from '#proto/gen/hakobune/services/gc/v1/gc_pb.ts';
 import type { Explanation } from '#services/gc-explain.ts';
+import { splitKey } from '#services/gc-rules.ts';
 import type { GarbageCollector, GarbagePlan } from '#services/gc.ts';
 import { grpcService, type GrpcService } from '#wire/grpc-service.ts';
 import { toTimestamp } from './convert.ts';
@@ -40,7 +41,7 @@ const toExplanation = ({ subject, path, until }: Explanation): MessageInitShape<
 });
 
 function toResource(key: string): MessageInitShape<typeof ResourceSchema> {
-  const [type = '', namespace = '', name = ''] = key.split('\0');
+  const [type, namespace, name] = splitKey(key);
   if (type !== 'snapshot') return { type, namespace, name };
   const slash = name.indexOf('/');
   return { type, namespace, snapshotter: name.slice(0, slash), name: name.slice(slash + 1) };
