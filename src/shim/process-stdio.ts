@@ -59,10 +59,13 @@ export class ProcessStdio {
     this.#parts = parts;
   }
 
-  /** Throws when a client's stream is of no kind that we know, or not there. A client may take it away later. */
+  /**
+   * Throws when a client's stream is of no kind that we know, or not there. A client may take it away later. A terminal has
+   * no stderr: clients name one that they have not made.
+   */
   check(): void {
-    const { stdin, stdout, stderr } = this.#parts.request;
-    for (const stream of [stdin, stdout, stderr]) placeOf(stream);
+    const { stdin, stdout, stderr, terminal } = this.#parts.request;
+    for (const stream of terminal ? [stdin, stdout] : [stdin, stdout, stderr]) placeOf(stream);
   }
 
   /** Path for `--console-socket`, when the process has a terminal. */

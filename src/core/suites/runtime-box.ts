@@ -158,12 +158,14 @@ export class Box implements AsyncDisposable {
     const terminal = options.terminal ?? false;
     const stdin = options.stdin === true ? fifo('stdin') : '';
     const stdout = options.client === false ? '' : fifo('stdout');
-    const stderr = options.client === false || terminal ? '' : fifo('stderr');
+    const made = options.client === false || terminal ? '' : fifo('stderr');
+    // Go's clients name a stderr beside a terminal, and never make it.
+    const stderr = terminal ? `${stdout}-of-nobody` : made;
     return {
       stdio: { stdin, stdout, stderr, terminal },
       ...(stdin === '' ? {} : { stdin: openSync(stdin, 'r+') }),
       ...(stdout === '' ? {} : { stdout: new Reader(stdout) }),
-      ...(stderr === '' ? {} : { stderr: new Reader(stderr) }),
+      ...(made === '' ? {} : { stderr: new Reader(made) }),
     };
   }
 
