@@ -24,6 +24,7 @@ import { Pulls } from '#services/pull.ts';
 import { Pushes } from '#services/push.ts';
 import type { Services } from '#services/services.ts';
 import { Snapshots } from '#services/snapshots.ts';
+import { RegistryObjects } from '#services/registry-objects.ts';
 import { Streaming } from '#services/streaming.ts';
 import { Tasks } from '#services/tasks.ts';
 import { Transfers } from '#services/transfer/transfers.ts';
@@ -88,6 +89,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
   const tasks = new Tasks({ ledger, events, containers, snapshots, runtime, root, state, logger });
   const pulls = new Pulls({ registry, content, snapshots, drivers, diffs, leases, images, defaultSnapshotter, logger });
   const pushes = new Pushes({ registry, content, images });
+  const registryObjects = new RegistryObjects({ registry, content });
   const streaming = new Streaming();
   gc.register(streaming);
   const archives = new TarArchives();
@@ -130,7 +132,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
   });
 
   return {
-    services: { ...rest, mounts, transfers, streaming, engine, journal },
+    services: { ...rest, mounts, registryObjects, transfers, streaming, engine, journal },
     reconcile: async () => {
       await mounts.reconcile();
       for (const { name } of namespaces.list()) {

@@ -25,6 +25,18 @@ export const contentTree: Tree = {
     summary: 'Fetch all content for an image',
     load: async () => (await import('./commands/content-fetch.ts')).fetch,
   },
+  'fetch-object': {
+    summary: 'Retrieve what a reference points at from a registry',
+    load: async () => (await import('./commands/content-objects.ts')).fetchRemote,
+  },
+  'fetch-blob': {
+    summary: 'Retrieve blobs from a registry',
+    load: async () => (await import('./commands/content-objects.ts')).fetchBlob,
+  },
+  'push-object': {
+    summary: 'Push an object to a registry',
+    load: async () => (await import('./commands/content-objects.ts')).pushObject,
+  },
   get: { summary: 'Get the data of a blob', load: async () => (await import('./commands/content.ts')).get },
   ingest: {
     summary: 'Accept content into the store',

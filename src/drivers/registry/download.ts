@@ -10,7 +10,7 @@ import { pause, type RetryPolicy } from './retry.ts';
 export type FirstOf = <T>(attempt: (client: EndpointClient) => Promise<T>) => Promise<T>;
 
 /**
- * The bytes of `target` from `offset`. A connection cut in the middle is taken up again where it broke, at whatever host
+ * The bytes of `target` from `offset`; a negative size is one that nobody knows. A connection cut in the middle is taken up again where it broke, at whatever host
  * has the rest: the content is named by its digest, so all hosts have the same.
  */
 export async function download(
@@ -21,7 +21,7 @@ export async function download(
   retries: RetryPolicy,
   signal: AbortSignal,
 ): Promise<AsyncIterable<Uint8Array>> {
-  if (offset > target.size)
+  if (target.size >= 0 && offset > target.size)
     throw new HakoError('out-of-range', `blob "${target.digest}": offset ${offset} is past its ${target.size} bytes`);
   if (offset === target.size) return nothing();
   const open = (at: number): Promise<Opened> => firstOf((client) => openAt(client, repository, target, at, signal));
@@ -88,16 +88,16 @@ async function* read(
       const { host } = opened;
       for await (const chunk of trimmed(opened)) {
         received += chunk.length;
-        if (received > target.size) {
+        if (target.size >= 0 && received > target.size) {
           throw new HakoError(
-            'data-loss',
+            'failed-precondition',
             `registry "${host}": sends more than the ${target.size} bytes of "${target.digest}"`,
           );
         }
         attempt = 1;
         yield chunk;
       }
-      if (received === target.size) return;
+      if (received === target.size || target.size < 0) return;
       throw new NetworkError(
         `registry "${host}": ended after ${received} of ${target.size} bytes of "${target.digest}"`,
         true,
