@@ -35,6 +35,7 @@ const packages = [
     name: 'containernetworking-plugins',
     files: ['/usr/lib/cni/bridge', '/opt/cni/bin/bridge', '/usr/libexec/cni/bridge'],
   },
+  { name: 'btrfs-progs', private: { 'mkfs.btrfs': 'sbin/mkfs.btrfs' } },
   { name: 'busybox-static', private: { busybox: 'bin/busybox' } },
   { name: 'docker-registry', private: { 'docker-registry': 'usr/bin/docker-registry' } },
   { name: 'containerd', private: { ctr: 'usr/bin/ctr', containerd: 'usr/bin/containerd' } },

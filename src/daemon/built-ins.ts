@@ -3,6 +3,7 @@ import { differPlugin } from '#drivers/differs/plugin.ts';
 import { networkPlugin } from '#drivers/network/plugin.ts';
 import { registryPlugin } from '#drivers/registry/plugin.ts';
 import { runtimePlugin } from '#drivers/runtime/plugin.ts';
+import { btrfsPlugin } from '#drivers/snapshotters/btrfs/plugin.ts';
 import { nativePlugin } from '#drivers/snapshotters/native/plugin.ts';
 import { overlayfsPlugin } from '#drivers/snapshotters/overlayfs/plugin.ts';
 import { plugin, type Plugins } from './plugins.ts';
@@ -11,6 +12,7 @@ import { plugin, type Plugins } from './plugins.ts';
 export const builtIns: Plugins = [
   plugin(contentPlugin),
   plugin(overlayfsPlugin),
+  plugin(btrfsPlugin),
   plugin(nativePlugin),
   plugin(differPlugin),
   plugin(registryPlugin),

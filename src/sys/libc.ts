@@ -42,3 +42,6 @@ export function lastErrno(): string {
   const number = koffi.errno();
   return names.get(number) ?? `errno ${number}`;
 }
+
+/** The negative errno of a call that gave -1, as at.ts has it. Same rule: at once. */
+export const failedWith = (): number => -koffi.errno();

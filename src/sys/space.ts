@@ -6,6 +6,8 @@ import { errnoOf } from '#base/threads.ts';
 export interface FileSystem {
   readonly mountPoint: string;
   readonly type: string;
+  /** What is mounted there: a device, or a word of the file system's own. */
+  readonly source: string;
   readonly size: number;
   readonly free: number;
 }
@@ -17,6 +19,7 @@ const unescape = (text: string): string =>
 export function fileSystemOf(path: string): FileSystem {
   let mountPoint = '/';
   let type = 'unknown';
+  let source = '';
   for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
     const fields = line.split(' ');
     const point = unescape(fields[4] ?? '');
@@ -24,9 +27,10 @@ export function fileSystemOf(path: string): FileSystem {
     if (point.length < mountPoint.length) continue;
     mountPoint = point;
     type = fields[fields.indexOf('-') + 1] ?? type;
+    source = unescape(fields[fields.indexOf('-') + 2] ?? '');
   }
   const { blocks, bavail, bsize } = statfsSync(mountPoint);
-  return { mountPoint, type, size: blocks * bsize, free: bavail * bsize };
+  return { mountPoint, type, source, size: blocks * bsize, free: bavail * bsize };
 }
 
 const human = (bytes: number): string =>

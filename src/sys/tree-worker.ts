@@ -2,7 +2,7 @@ import { serveThread } from '#base/threads.ts';
 import { AT_FDCWD, closeFd, must, O_RDONLY, openAt, textOf } from './at.ts';
 import { copyTree } from './copy.ts';
 import { check as checkCall, libc } from './libc.ts';
-import { removeTree, weighTree } from './tree.ts';
+import { removeTree, weighDifference, weighTree } from './tree.ts';
 import type { TreeRequest } from './trees.ts';
 
 const syncfs = libc('int syncfs(int fd)');
@@ -11,6 +11,8 @@ serveThread((request: TreeRequest, check) => {
   switch (request.do) {
     case 'weigh':
       return weighTree(request.path, check);
+    case 'weigh difference':
+      return weighDifference(request.path, request.beneath, check);
     case 'remove':
       return removeTree(request.path, check);
     case 'copy':

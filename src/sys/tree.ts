@@ -16,7 +16,7 @@ import {
   unlinkAt,
 } from './at.ts';
 import { namesIn } from './copy.ts';
-import { isDirectory, statAt } from './stat.ts';
+import { isDirectory, statAt, type FileStat } from './stat.ts';
 
 /** What a tree takes on disk, as du(1) counts: blocks, and each file once however many names it has. */
 export interface TreeWeight {
@@ -52,6 +52,62 @@ export function weighTree(path: string, check: () => void): TreeWeight {
   };
   weigh(AT_FDCWD, path);
   return { bytes, inodes };
+}
+
+/**
+ * Weighs what a tree has that one beneath it, which it began as a copy of, has not: names that are new, and files that
+ * differ by owner, mode, size or date.
+ */
+export function weighDifference(path: string, beneath: string, check: () => void): TreeWeight {
+  const seen = new Set<string>();
+  let bytes = 0;
+  let inodes = 0;
+  const count = (stat: FileStat): void => {
+    if (seen.has(stat.key)) return;
+    seen.add(stat.key);
+    bytes += stat.blocks * 512;
+    inodes += 1;
+  };
+  /** `below` is -1 where the directory itself is new. */
+  const compare = (fd: number, below: number): void => {
+    check();
+    for (const name of namesIn(fd)) {
+      const stat = statAt(fd, name);
+      if (stat === ENOENT) continue;
+      if (typeof stat === 'number') throw failed(stat, 'statx', textOf(name));
+      const before = below === -1 ? undefined : statAt(below, name);
+      const known = before === undefined || typeof before === 'number' ? undefined : before;
+      if (known === undefined || !isSame(stat, known)) count(stat);
+      if (!isDirectory(stat)) continue;
+      within(fd, name, (child) => {
+        if (known === undefined || !isDirectory(known)) compare(child, -1);
+        else within(below, name, (childBelow) => compare(child, childBelow));
+      });
+    }
+  };
+  within(AT_FDCWD, path, (fd) => within(AT_FDCWD, beneath, (below) => compare(fd, below)));
+  return { bytes, inodes };
+}
+
+const isSame = (one: FileStat, other: FileStat): boolean =>
+  one.mode === other.mode &&
+  one.uid === other.uid &&
+  one.gid === other.gid &&
+  // A directory's own size and date only tell that something within it came or went.
+  (isDirectory(one) ||
+    (one.size === other.size &&
+      one.mtime.seconds === other.mtime.seconds &&
+      one.mtime.nanoseconds === other.mtime.nanoseconds));
+
+function within(directory: number, name: string, use: (fd: number) => void): void {
+  const fd = openAt(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (fd === ENOENT) return;
+  must(fd, 'open', textOf(name));
+  try {
+    use(fd);
+  } finally {
+    closeFd(fd);
+  }
 }
 
 /** Empties an open directory. `keep` leaves names alone; gives whether all is gone. */

@@ -5,6 +5,7 @@ import type { TreeWeight } from './tree.ts';
 
 export type TreeRequest =
   | { readonly do: 'weigh' | 'remove' | 'sync'; readonly path: string }
+  | { readonly do: 'weigh difference'; readonly path: string; readonly beneath: string }
   | { readonly do: 'copy'; readonly path: string; readonly to: string };
 
 const pool = new ThreadPool(new URL('tree-worker.ts', import.meta.url), 2);
@@ -18,6 +19,9 @@ export const trees = {
   /** What a tree takes on disk, counted as du(1) does. */
   weigh: async (path: string, signal: AbortSignal): Promise<TreeWeight> =>
     (await ask({ do: 'weigh', path: bytesOf(path) }, signal)) as TreeWeight,
+  /** What a tree takes that one beneath it, which it began as a copy of, does not. */
+  weighDifference: async (path: string, beneath: string, signal: AbortSignal): Promise<TreeWeight> =>
+    (await ask({ do: 'weigh difference', path: bytesOf(path), beneath: bytesOf(beneath) }, signal)) as TreeWeight,
   /** Deletes a tree. Idempotent. */
   remove: async (path: string, signal: AbortSignal): Promise<void> =>
     void (await ask({ do: 'remove', path: bytesOf(path) }, signal)),
