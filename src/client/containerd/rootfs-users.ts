@@ -43,11 +43,14 @@ function openMounted(mounts: readonly MountWords[]): number {
   }
 }
 
-/** overlayfs writes to its upper directory even when it is mounted read-only, so that one becomes a lower one. */
+/**
+ * overlayfs writes to its upper directory even when it is mounted read-only, so that one becomes a lower one. Whose the
+ * files are does not matter to who only reads, so ids are not mapped.
+ */
 export function readOnly(mount: MountWords): MountWords {
   const upper = value(mount, 'upperdir=');
   const lower = value(mount, 'lowerdir=');
-  const kept = mount.options.filter((option) => option !== 'rw' && option !== 'ro');
+  const kept = mount.options.filter((option) => !/^(rw$|ro$|uidmap=|gidmap=)/.test(option));
   if (mount.type !== 'overlay' || upper === undefined || lower === undefined)
     return { ...mount, options: [...kept, 'ro'] };
   const others = kept.filter((option) => !/^(upperdir|workdir|lowerdir)=/.test(option));

@@ -82,7 +82,7 @@ export function parseExactly(text: string): unknown {
   } as (this: unknown, key: string, value: unknown) => unknown);
 }
 
-const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
+const rawJson = (text: string): unknown => (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(text);
 
 /** The counterpart of parseExactly. */
 export const printExactly = (value: unknown): string =>

@@ -95,4 +95,5 @@ function at(values: Values, path: string): Value {
   return found ?? (path.endsWith('per_cpu') ? [] : 0);
 }
 
-const shown = (value: Value): string => (Array.isArray(value) ? `[${value.join(' ')}]` : String(value));
+const shown = (value: Value): string =>
+  Array.isArray(value) ? `[${value.map(shown).join(' ')}]` : typeof value === 'object' ? '' : String(value);
