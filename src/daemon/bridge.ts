@@ -13,6 +13,7 @@ import { Content } from '#services/content.ts';
 import { Diffs } from '#services/diffs.ts';
 import { Engine } from '#services/engine/engine.ts';
 import { Events } from '#services/events.ts';
+import type { GcScheduleOptions } from '#services/gc-schedule.ts';
 import { GarbageCollector } from '#services/gc.ts';
 import { Images } from '#services/images.ts';
 import { Introspection } from '#services/introspection.ts';
@@ -30,6 +31,7 @@ import { Tasks } from '#services/tasks.ts';
 import { Transfers } from '#services/transfer/transfers.ts';
 import type { Config } from './config/schema.ts';
 import { orderedDiffers, type DiffSettings } from './diff-settings.ts';
+import { gcStatus } from './gc-settings.ts';
 import type { StartedPlugins } from './plugins.ts';
 import { containerdVersion, version } from './version.ts';
 
@@ -40,6 +42,7 @@ export interface BridgeParts {
   readonly plugins: StartedPlugins;
   readonly activator: Activator;
   readonly diffs: DiffSettings;
+  readonly gc: GcScheduleOptions;
   /** How much of the event journal is kept. */
   readonly journal: Config['journal'];
   readonly logger: Logger;
@@ -76,7 +79,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
   const events = new Events({ codec: eventCodec, ledger, journal, logger });
   const content = new Content({ ledger, events, store: plugins.only('content'), logger });
   const snapshots = new Snapshots({ ledger, events, drivers, defaultSnapshotter, logger });
-  const gc = new GarbageCollector({ ledger, events, content, snapshots, logger });
+  const gc = new GarbageCollector({ ledger, events, content, snapshots, schedule: parts.gc, logger });
   const namespaces = new Namespaces({ ledger, events });
   const images = new Images({ ledger, events, gc });
   const containers = new Containers({ ledger, events, logger });
@@ -97,7 +100,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
   const transfers = new Transfers({ ...stores, pulls, pushes, diffs, archives, logger });
   const introspection = new Introspection({
     root,
-    plugins: plugins.statuses,
+    plugins: [...plugins.statuses, gcStatus(parts.gc)],
     version: containerdVersion,
     revision: '',
   });

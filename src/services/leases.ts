@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Call } from '#base/call.ts';
 import { parseDigest } from '#base/digest.ts';
-import { alreadyExists, invalid, notFound, HakoError } from '#base/errors.ts';
+import { alreadyExists, invalid, messageOf, notFound, HakoError } from '#base/errors.ts';
 import { labelField, parseFilters } from '#base/filters.ts';
-import { checkLabels } from '#base/identifiers.ts';
 import { now } from '#base/moment.ts';
 import type { Labels } from '#core/any.ts';
 import type { Ledger } from '#metadata/ledger.ts';
@@ -39,7 +38,10 @@ export class Leases {
 
   /** An empty id makes one up. */
   async create(call: Call, id: string, labels: Labels): Promise<Lease> {
-    checkLabels(labels, 'lease.Labels');
+    for (const [key, value] of Object.entries(labels)) {
+      if (value !== '') checkKey(key, `failed to set label ${JSON.stringify(key)}=${JSON.stringify(value)}: `);
+    }
+    if (id !== '') checkKey(id, `lease ${JSON.stringify(id)}: `);
     // Whatever gc.expire says: what cannot be read as a time never comes, as in containerd.
     const lease: Lease = { id: id === '' ? madeUpId() : id, labels: keptLabels(labels), createdAt: now() };
     this.#ledger.transaction(() => {
@@ -76,6 +78,7 @@ export class Leases {
       checkResource(resource);
       this.#ledger.leases.deleteResource(call.namespace, id, resource);
     });
+    // No row went, but a reference did.
     this.#gc.schedule();
   }
 
@@ -89,8 +92,16 @@ export class Leases {
   }
 }
 
-/** As containerd's client makes them up: when, and something random. */
-const madeUpId = (): string => `${process.hrtime.bigint()}-${randomBytes(3).toString('base64url')}`;
+/** As containerd makes them up: the nanoseconds of this second, and something random. */
+const madeUpId = (): string => `${process.hrtime.bigint() % 1_000_000_000n}-${randomBytes(3).toString('base64url')}`;
+
+/** containerd's database takes no key that is empty or longer. */
+const LONGEST_KEY = 32_768;
+
+function checkKey(key: string, before = ''): void {
+  if (key === '') throw new HakoError('unknown', `${before}key required`);
+  if (Buffer.byteLength(key) > LONGEST_KEY) throw new HakoError('unknown', `${before}key too large`);
+}
 
 function checkResource({ type, id }: LeaseResource): void {
   const [kind, ...rest] = type.split('/');
@@ -99,13 +110,23 @@ function checkResource({ type, id }: LeaseResource): void {
     case 'ingests':
     case 'images':
       if (rest.length > 0) throw invalid(`invalid resource type ${type}: invalid argument`);
-      if (kind === 'content') parseDigest(id);
-      return;
+      if (kind === 'content') checkDigest(id);
+      break;
     case 'snapshots':
       if (rest.length !== 1) throw invalid(`invalid snapshot resource type ${type}: invalid argument`);
-      return;
+      if (rest[0] === '') throw new HakoError('unknown', 'bucket name required');
+      break;
     default:
       throw new HakoError('unimplemented', `resource type ${type} not supported yet: not implemented`);
+  }
+  checkKey(id);
+}
+
+function checkDigest(id: string): void {
+  try {
+    parseDigest(id);
+  } catch (error) {
+    throw invalid(`invalid content resource id ${id}: ${messageOf(error)}: invalid argument`);
   }
 }
 
