@@ -48,6 +48,10 @@ export class Fetcher {
     slot: () => Promise<Disposable>,
     progress: (bytes: number) => void,
   ): Promise<'exists' | 'fetched'> {
+    if (target.size === 0) {
+      const what = `unable to fetch descriptor (${target.digest}) which reports content size of zero`;
+      throw new HakoError('invalid-argument', `${what}: invalid argument`);
+    }
     const listeners = this.#listeners.get(target.digest) ?? new Set();
     this.#listeners.set(target.digest, listeners);
     listeners.add(progress);
@@ -172,7 +176,8 @@ export async function setLabels(
 
 const spoiled = ({ domain }: FetchSource, target: Descriptor): HakoError =>
   new HakoError(
-    'data-loss',
+    // containerd's code, which its clients know.
+    'failed-precondition',
     `registry "${domain}": the bytes it sent for "${target.digest}" have another digest: the image there, or what is between, is damaged`,
   );
 

@@ -195,7 +195,7 @@ test('wrong bytes are refused by layer and registry, and nothing is left', async
   });
   await using harbour = await openHarbour();
   await assert.rejects(harbour.pulls.pull(call, `${server.host}/ark:1`, {}, quiet), {
-    code: 'data-loss',
+    code: 'failed-precondition',
     message: new RegExp(`^registry "${server.host}": the bytes it sent for "${layer?.digest}" have another digest`),
   });
   nothingLeft(harbour);
@@ -269,7 +269,7 @@ test('what an unfinished pull has left goes when the next one fails for good, an
   nothingLeft(harbour);
   await assert.rejects(harbour.pulls.pull(call, name, {}, quiet), { code: 'unavailable' });
   answer = 'spoiled';
-  await assert.rejects(harbour.pulls.pull(call, name, {}, quiet), { code: 'data-loss' });
+  await assert.rejects(harbour.pulls.pull(call, name, {}, quiet), { code: 'failed-precondition' });
   nothingLeft(harbour);
   assert.deepEqual(await content.statuses(call, []), []);
 });
@@ -302,7 +302,7 @@ test("what a pull made is given to the caller's lease; a failed one leaves nothi
   const name = `${server.host}/ark:1`;
   await leases.create(call, 'mine', {});
   const mine: Call = { ...call, lease: 'mine' };
-  await assert.rejects(harbour.pulls.pull(mine, name, {}, quiet), { code: 'data-loss' });
+  await assert.rejects(harbour.pulls.pull(mine, name, {}, quiet), { code: 'failed-precondition' });
   assert.deepEqual([...content.list(call, [])], []);
   assert.deepEqual([...snapshots.list(call, '', [])], []);
   assert.deepEqual(leases.resources(call, 'mine'), []);
@@ -328,7 +328,7 @@ test('a layer that fails ends the downloads of the others', { timeout: 30_000 },
     return digest === first?.digest || digest === second?.digest;
   });
   await using harbour = await openHarbour();
-  await assert.rejects(harbour.pulls.pull(call, `${server.host}/ark:1`, {}, quiet), { code: 'data-loss' });
+  await assert.rejects(harbour.pulls.pull(call, `${server.host}/ark:1`, {}, quiet), { code: 'failed-precondition' });
   nothingLeft(harbour);
 });
 

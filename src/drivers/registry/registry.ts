@@ -220,7 +220,7 @@ function checkManifestSize(host: string, what: string, size: number): void {
 function checkType(host: string, name: Reference, mediaType: string): void {
   if (isSchema1(mediaType)) {
     throw new HakoError(
-      'failed-precondition',
+      'invalid-argument',
       `registry "${host}": image "${shown(name)}" is of Docker's schema 1, which is no longer supported: push it again with a newer tool`,
     );
   }
