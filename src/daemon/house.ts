@@ -1,11 +1,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { containerdDoor } from '#doors/containerd/door.ts';
 import { dockerDoor } from '#doors/docker/door.ts';
 import { StateActivator } from '#drivers/mounts/activator.ts';
 import { Ledger } from '#metadata/ledger.ts';
 import { installationId } from '#services/introspection.ts';
-import { GrpcServer } from '#wire/grpc-server.ts';
 import { buildBridge } from './bridge.ts';
 import { builtIns } from './built-ins.ts';
 import { diffService, diffSettings, withStreamProcessors } from './diff-settings.ts';
@@ -13,6 +11,7 @@ import { gcScheduler, gcSettings } from './gc-settings.ts';
 import type { PluginKind } from '#core/plugins.ts';
 import { startPlugins } from './plugins.ts';
 import { proxyPlugins } from './proxies.ts';
+import { openContainerdDoor } from './listeners.ts';
 import type { House, HouseOptions } from './serve.ts';
 import { groupId, openSocket } from './sockets.ts';
 import { version } from './version.ts';
@@ -65,9 +64,7 @@ export async function buildHouse({ config, logger, signal }: HouseOptions): Prom
   );
   await bridge.reconcile();
 
-  const grpc = new GrpcServer(containerdDoor(bridge.services), logger);
-  await openSocket(config.grpc.address, config.grpc, (path) => grpc.listen(path));
-  undo.defer(() => grpc.close(config.timeouts['hakobune.timeout.shutdown']));
+  await openContainerdDoor(undo, { config, services: bridge.services, logger });
 
   const docker = dockerDoor(bridge.services, { version, logger });
   const group = config.docker.group;

@@ -1,12 +1,16 @@
 import {
   constants,
+  createSecureServer,
   createServer,
+  type Http2SecureServer,
   type Http2Server,
+  type SecureServerOptions,
   type IncomingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
-import type { Socket } from 'node:net';
+import type { ListenOptions, Socket } from 'node:net';
+import type { PeerCertificate, TLSSocket } from 'node:tls';
 import { callersFault, codeOf, HakoError, messageOf } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import { defaultLimits, ServerCall, type MessageLimits } from './grpc-call.ts';
@@ -15,22 +19,35 @@ import { sessionOptions, sessionWindow } from './grpc-session.ts';
 import type { BoundMethod, GrpcService } from './grpc-service.ts';
 import { encodeGrpcMessage, grpcStatus } from './grpc-status.ts';
 
-/** Serves gRPC over a unix socket. Close it once; a closed server cannot be opened again. */
+export interface GrpcServerOptions {
+  readonly limits?: MessageLimits;
+  /** For TCP: certificate and key, and what is asked of clients. */
+  readonly tls?: TlsOptions;
+}
+
+export interface TlsOptions extends SecureServerOptions {
+  /** Whether a client whose certificate is good may come in. */
+  readonly admits?: (peer: PeerCertificate) => boolean;
+}
+
+/** Serves gRPC over a unix socket or TCP. Close it once; a closed server cannot be opened again. */
 export class GrpcServer {
   readonly #services = new Map<string, ReadonlyMap<string, BoundMethod>>();
   readonly #limits: MessageLimits;
   readonly #logger: Logger;
-  readonly #server: Http2Server;
+  readonly #server: Http2Server | Http2SecureServer;
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #sockets = new Set<Socket>();
   readonly #calls = new Set<ServerCall>();
   #listening = false;
 
-  constructor(services: readonly GrpcService[], logger: Logger, limits: MessageLimits = defaultLimits) {
+  constructor(services: readonly GrpcService[], logger: Logger, options: GrpcServerOptions = {}) {
     for (const { desc, handlers } of services) this.#services.set(desc.typeName, handlers);
-    this.#limits = limits;
+    this.#limits = options.limits ?? defaultLimits;
     this.#logger = logger;
-    this.#server = createServer(sessionOptions);
+    const { tls } = options;
+    this.#server = tls === undefined ? createServer(sessionOptions) : createSecureServer({ ...sessionOptions, ...tls });
+    if (tls?.admits !== undefined) this.#server.on('secureConnection', admitting(tls.admits));
     this.#server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
@@ -44,24 +61,41 @@ export class GrpcServer {
    * permissions may set the process's umask around the call. unavailable when the name is taken or cannot be had.
    */
   async listen(path: string): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#server.once('error', reject);
     // Node binds in this very call, so nobody can open the socket before it has its permissions.
     const before = process.umask(0o117);
+    let opened: Promise<void>;
     try {
-      this.#server.listen(path, resolve);
+      opened = this.#open({ path }, `socket "${path}"`);
     } finally {
       process.umask(before);
     }
+    await opened;
+  }
+
+  /** Opens a TCP address and gives the port, which the system chose if it was 0. */
+  async listenTcp(host: string, port: number): Promise<number> {
+    await this.#open({ port, ...(host === '' ? {} : { host }) }, `TCP address "${host}:${port}"`);
+    const address = this.#server.address();
+    return typeof address === 'object' && address !== null ? address.port : port;
+  }
+
+  async #open(where: ListenOptions, what: string): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#server.once('error', reject);
+    this.#server.listen(where, resolve);
     try {
       await promise;
     } catch (error) {
-      throw new HakoError('unavailable', `socket "${path}" cannot be opened: ${(error as Error).message}`, error);
+      throw new HakoError('unavailable', `${what} cannot be opened: ${(error as Error).message}`, error);
     }
     this.#listening = true;
     this.#server.off('error', reject);
     this.#server.on('error', (error) =>
-      this.#logger.log('error', 'gRPC socket failed', { path, error: error.message }),
+      this.#logger.log('error', 'gRPC socket failed', { socket: what, error: error.message }),
+    );
+    // Someone who speaks no TLS, or has no certificate, is that one's trouble.
+    this.#server.on('tlsClientError', (error: Error) =>
+      this.#logger.log('debug', 'TLS connection refused', { socket: what, error: error.message }),
     );
   }
 
@@ -139,6 +173,12 @@ export class GrpcServer {
     this.#logger.log(ours ? 'error' : code === 'cancelled' ? 'trace' : 'debug', 'gRPC call failed', fields);
   }
 }
+
+const admitting =
+  (admits: (peer: PeerCertificate) => boolean) =>
+  (socket: TLSSocket): void => {
+    if (!admits(socket.getPeerCertificate())) socket.destroy();
+  };
 
 function refuse(stream: ServerHttp2Stream, { httpStatus, status, message }: Refusal): void {
   stream.resume();

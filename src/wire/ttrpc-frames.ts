@@ -36,12 +36,24 @@ export function encodeFrame(frame: Frame): Buffer {
   return bytes;
 }
 
-/** Cuts what a socket receives into frames. A frame over the limit ends the connection: what follows it cannot be found. */
-export function onFrames(socket: Socket, take: (frame: Frame) => void): void {
+/** A frame over the limit: its data is passed over, and its sender may be told. */
+export interface TooLong {
+  readonly stream: number;
+  readonly length: number;
+}
+
+/** Cuts what a socket receives into frames. Without `tooLong` a frame over the limit ends the connection. */
+export function onFrames(socket: Socket, take: (frame: Frame) => void, tooLong?: (frame: TooLong) => void): void {
   let chunks: Buffer[] = [];
   let held = 0;
   let needed = headerSize;
-  socket.on('data', (chunk: Buffer) => {
+  /** Bytes of a frame over the limit that are still to come. */
+  let passing = 0;
+  socket.on('data', (received: Buffer) => {
+    const passed = Math.min(passing, received.length);
+    passing -= passed;
+    const chunk = received.subarray(passed);
+    if (chunk.length === 0) return;
     chunks.push(chunk);
     held += chunk.length;
     if (held < needed) return;
@@ -50,14 +62,17 @@ export function onFrames(socket: Socket, take: (frame: Frame) => void): void {
       needed = headerSize;
       if (bytes.length < headerSize) break;
       const length = bytes.readUInt32BE(0);
-      if (length > longestData) {
-        socket.destroy(
-          new HakoError(
-            'resource-exhausted',
-            `ttrpc frame of ${length} bytes is longer than the ${longestData} allowed`,
-          ),
-        );
+      if (length > longestData && tooLong === undefined) {
+        const message = `ttrpc frame of ${length} bytes is longer than the ${longestData} allowed`;
+        socket.destroy(new HakoError('resource-exhausted', message));
         return;
+      }
+      if (length > longestData) {
+        tooLong?.({ stream: bytes.readUInt32BE(4), length });
+        const here = Math.min(bytes.length - headerSize, length);
+        passing = length - here;
+        bytes = bytes.subarray(headerSize + here);
+        continue;
       }
       needed = headerSize + length;
       if (bytes.length < needed) break;

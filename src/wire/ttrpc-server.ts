@@ -8,11 +8,12 @@ import {
   type MessageShape,
 } from '@bufbuild/protobuf';
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
-import { HakoError, messageOf, unimplemented } from '#base/errors.ts';
+import { HakoError, invalid, messageOf, unimplemented } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import { RequestSchema, ResponseSchema, type Request } from '#proto/gen/ttrpc/request_pb.ts';
-import { grpcStatusOf } from './grpc-status.ts';
-import { encodeFrame, frameType, onFrames, streamingFlags, type Frame } from './ttrpc-frames.ts';
+import { grpcStatus, grpcStatusOf } from './grpc-status.ts';
+import { fitting } from './proto-check.ts';
+import { encodeFrame, frameType, longestData, onFrames, streamingFlags, type Frame } from './ttrpc-frames.ts';
 
 /** What a method may know about the call that it answers. */
 export interface TtrpcCall {
@@ -30,6 +31,9 @@ export type TtrpcMethods<S extends DescService> = {
     call: TtrpcCall,
   ) => Awaitable<MessageInitShape<S['method'][K]['output']>>;
 };
+
+/** Bytes of answers that a client may leave unread, about. */
+const MOST_UNREAD = 8 * 1024 * 1024;
 
 type Handler = (request: unknown, call: TtrpcCall) => unknown;
 
@@ -84,26 +88,38 @@ export class TtrpcServer {
       this.#sockets.delete(socket);
       this.onConnections(this.#sockets.size);
     });
-    onFrames(socket, (frame) => void this.#take(socket, frame, gone.signal));
+    onFrames(
+      socket,
+      (frame) => void this.#take(socket, frame, gone.signal),
+      ({ stream, length }) => {
+        const message = `message length ${length} exceed maximum message size of ${longestData}`;
+        this.#send(socket, responseFrame(stream, grpcStatus.resourceExhausted, message, new Uint8Array()));
+      },
+    );
+  }
+
+  /** A client that asks on without reading the answers is not read from until it does. */
+  #send(socket: Socket, bytes: Buffer): void {
+    if (socket.destroyed) return;
+    socket.write(bytes);
+    if (socket.writableLength <= MOST_UNREAD || socket.isPaused()) return;
+    socket.pause();
+    socket.once('drain', () => socket.resume());
   }
 
   async #take(socket: Socket, frame: Frame, gone: AbortSignal): Promise<void> {
-    // Data of a stream that was refused already.
-    if (frame.type === frameType.data) return;
+    // Data of a stream that was refused already; and types that the protocol may get one day are passed over.
+    if (frame.type !== frameType.request) return;
     const { code, message, payload } = await this.#answer(frame, gone).catch((error: unknown) => ({
       code: grpcStatusOf(error),
       message: messageOf(error),
       payload: new Uint8Array(),
     }));
-    if (socket.destroyed) return;
-    socket.write(responseFrame(frame.stream, code, message, payload));
+    this.#send(socket, responseFrame(frame.stream, code, message, payload));
   }
 
   async #answer(frame: Frame, gone: AbortSignal): Promise<{ code: number; message: string; payload: Uint8Array }> {
-    if (frame.type !== frameType.request)
-      throw new HakoError('invalid-argument', `ttrpc frame of unknown type ${frame.type}`);
-    if (frame.stream % 2 === 0)
-      throw new HakoError('invalid-argument', `ttrpc stream ${frame.stream} of a client must be odd`);
+    if (frame.stream % 2 === 0) throw invalid('StreamID must be odd for client initiated streams');
     if ((frame.flags & streamingFlags) !== 0) throw unimplemented('streaming over ttrpc');
     const request = decode(frame);
     const method = this.#methods.get(`${request.service}/${request.method}`);
@@ -115,7 +131,7 @@ export class TtrpcServer {
       metadata: new Map(request.metadata.map(({ key, value }) => [key, value])),
       signal: AbortSignal.any(signals),
     };
-    const input = fromBinary(method.desc.input, request.payload);
+    const input = decodePayload(method.desc, request);
     const output = await method.handler(input, call);
     return { code: 0, message: '', payload: toBinary(method.desc.output, create(method.desc.output, output as never)) };
   }
@@ -126,6 +142,14 @@ function decode(frame: Frame): Request {
     return fromBinary(RequestSchema, frame.data);
   } catch (error) {
     throw new HakoError('invalid-argument', 'ttrpc request is not a valid message', error);
+  }
+}
+
+function decodePayload(method: DescMethod, { payload }: Request): unknown {
+  try {
+    return fromBinary(method.input, fitting(method.input, payload), { readUnknownFields: false });
+  } catch (error) {
+    throw invalid(`the request is not a ${method.input.typeName}`, error);
   }
 }
 

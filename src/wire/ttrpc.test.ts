@@ -1,12 +1,15 @@
+import { create, toBinary } from '@bufbuild/protobuf';
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HakoError, unimplemented } from '#base/errors.ts';
 import { silent } from '#base/log.ts';
 import { Version } from '#proto/gen/containerd/services/version/v1/version_pb.ts';
+import { RequestSchema } from '#proto/gen/ttrpc/request_pb.ts';
 import { TtrpcClient } from './ttrpc-client.ts';
 import { encodeFrame, longestData } from './ttrpc-frames.ts';
 import { TtrpcServer, type TtrpcCall } from './ttrpc-server.ts';
@@ -86,10 +89,62 @@ test('a stream is refused, and an unknown method too', async (t) => {
   assert.match(answer, /streaming over ttrpc is not implemented/);
 });
 
-test('a frame that claims to be over the limit ends the connection', async (t) => {
-  const { socket } = await pair(t, async () => ({ version: '' }));
+/** What a raw client gets back for these bytes, as text, once it contains `until`. */
+async function tell(t: TestContext, socket: string, until: RegExp, ...pieces: Uint8Array[]): Promise<string> {
   const raw = connect(socket);
+  t.after(() => raw.destroy());
   raw.on('error', () => {});
-  raw.write(Buffer.from([0xff, 0, 0, 0, 0, 0, 0, 1, 1, 0]));
-  await new Promise((resolve) => raw.once('close', resolve));
+  for (const piece of pieces) raw.write(piece);
+  let heard = '';
+  for await (const chunk of raw) {
+    heard += (chunk as Buffer).toString('latin1');
+    if (until.test(heard)) return heard;
+  }
+  return heard;
+}
+
+const ask = (stream: number, ballast = ''): Buffer => {
+  const metadata = [{ key: 'ballast', value: ballast }];
+  const request = create(RequestSchema, { service: Version.typeName, method: 'Version', metadata });
+  return encodeFrame({ stream, type: 1, flags: 0, data: toBinary(RequestSchema, request) });
+};
+
+test('a frame over the limit is passed over, its sender is told, and the connection goes on', async (t) => {
+  const { socket } = await pair(t, async () => ({ version: 'still here' }));
+  const head = Buffer.alloc(10);
+  head.writeUInt32BE(longestData + 1, 0);
+  head.writeUInt32BE(1, 4);
+  head[8] = 1;
+  const heard = await tell(t, socket, /still here/, head, Buffer.alloc(longestData + 1, 0xff), ask(3));
+  assert.match(heard, /message length 4194305 exceed maximum message size of 4194304/);
+  assert.match(heard, /still here/);
+});
+
+test('garbage is answered or passed over, and the connection goes on', async (t) => {
+  const { socket } = await pair(t, async () => ({ version: 'still here' }));
+  const odd = (stream: number, type: number, data: string): Buffer =>
+    encodeFrame({ stream, type, flags: 0, data: Buffer.from(data) });
+  const pieces = [odd(1, 1, '\xff\xff'), odd(2, 1, ''), odd(3, 9, 'x'), odd(5, 3, 'x'), odd(7, 2, 'x'), ask(9)];
+  const heard = await tell(t, socket, /still here/, ...pieces);
+  assert.match(heard, /not a valid message/);
+  assert.match(heard, /StreamID must be odd/);
+});
+
+test('a client that does not read its answers is not read from for ever', async (t) => {
+  let answered = 0;
+  const { socket } = await pair(t, async () => {
+    answered += 1;
+    return { version: 'x'.repeat(1024 * 1024) };
+  });
+  const raw = connect(socket);
+  t.after(() => raw.destroy());
+  raw.pause();
+  for (let stream = 1; stream < 800; stream += 2) raw.write(ask(stream, 'x'.repeat(32_768)));
+  await sleep(300);
+  const before = answered;
+  await sleep(100);
+  assert.equal(answered, before);
+  assert.ok(answered < 400, `${answered} answers`);
+  raw.resume();
+  while (answered < 400) await sleep(20);
 });

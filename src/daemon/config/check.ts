@@ -59,9 +59,6 @@ function checkField(field: Field, value: unknown, at: Place, warnings: string[],
 }
 
 function warnAbout(field: LeafField, at: Place, warnings: string[]): void {
-  if (field.status === 'refused') {
-    throw new HakoError('unimplemented', `${at.file}: ${keyPath(at.path)} is not implemented: take it out`);
-  }
   if (field.status === 'no-effect') warnings.push(`${at.file}: ${keyPath(at.path)} has no effect in this version`);
 }
 

@@ -52,7 +52,6 @@ const refusals: Record<string, [text: string, message: RegExp]> = {
     /: disabled_plugins is \["a",1\]: must be a list of texts/,
   ],
   'a value where a table belongs': ['grpc = "x"', /: grpc is "x": must be a table$/],
-  'a TCP address': ['[grpc]\ntcp_address = "127.0.0.1:1"', /: grpc\.tcp_address is not implemented: take it out$/],
   'a wrong value in an entry': [
     '[proxy_plugins.x]\ntype = "disk"',
     /: proxy_plugins\.x\.type is "disk": must be one of "snapshot"/,

@@ -8,9 +8,8 @@ interface Leaf<Value> {
   readonly default: Value;
   /**
    * `no-effect`: containerd's key is accepted so that its files can be used, with a warning that nothing follows from it.
-   * `refused`: any value but the default one is refused as not implemented, for to ignore it would be dangerous.
    */
-  readonly status?: 'no-effect' | 'refused';
+  readonly status?: 'no-effect';
   /** The default is worked out from other keys; this shows it in `hakod config default`. */
   readonly derived?: string;
 }

@@ -138,6 +138,7 @@ function derive(config: Config): Config {
   return {
     ...config,
     grpc: { ...config.grpc, address },
+    ttrpc: { ...config.ttrpc, address: config.ttrpc.address || `${address}.ttrpc` },
     docker: { ...config.docker, address: config.docker.address || `${config.state}/docker.sock` },
   };
 }

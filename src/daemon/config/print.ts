@@ -78,8 +78,7 @@ function printLeaf(key: string, field: LeafField, value: unknown, comments: bool
     lines.push(line);
     return;
   }
-  const more =
-    field.status === 'no-effect' ? ' Has no effect yet.' : field.status === 'refused' ? ' Not implemented.' : '';
+  const more = field.status === 'no-effect' ? ' Has no effect yet.' : '';
   const byDefault = field.derived === undefined ? '' : ` By default ${field.derived}.`;
   lines.push(`# ${field.doc}${byDefault}${allowed(field)}${more}`);
   lines.push(field.derived === undefined ? line : `# ${line}`);

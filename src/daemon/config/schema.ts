@@ -5,7 +5,6 @@ const id = { min: 0, max: 4_294_967_294 };
 const uid = integer('Owner of the socket.', 0, id);
 const gid = integer('Group of the socket; its members may connect.', 0, id);
 const noEffect = { status: 'no-effect' } as const;
-const refused = { status: 'refused' } as const;
 const messageSize = { min: 1024, max: 1_073_741_824 };
 
 /** In containerd's words, short and long. */
@@ -39,18 +38,20 @@ export const schema = table('Configuration of hakod.', {
     address: path('The unix socket.', '', { derived: '<state>/hakobune.sock' }),
     uid,
     gid,
-    max_recv_message_size: integer('Largest request in bytes.', 16_777_216, messageSize, noEffect),
-    max_send_message_size: integer('Largest answer in bytes.', 16_777_216, messageSize, noEffect),
-    tcp_address: text('A TCP address to listen at.', '', refused),
-    tcp_tls_ca: text('Authority of client certificates at the TCP address.', '', refused),
-    tcp_tls_cert: text('Certificate of the TCP address.', '', refused),
-    tcp_tls_key: text('Key of that certificate.', '', refused),
-    tcp_tls_common_name: text('Common name that a client certificate must bear.', '', refused),
+    max_recv_message_size: integer('Largest request in bytes.', 16_777_216, messageSize),
+    max_send_message_size: integer('Largest answer in bytes.', 16_777_216, messageSize),
+    tcp_address: text(
+      'A TCP address to listen at, such as "127.0.0.1:1234". Whoever connects without a client certificate is root.',
+    ),
+    tcp_tls_ca: path('Authority of client certificates at the TCP address; with it, every client needs one.'),
+    tcp_tls_cert: path('Certificate of the TCP address.'),
+    tcp_tls_key: path('Key of that certificate.'),
+    tcp_tls_common_name: text('Common name that a client certificate must bear; needs tcp_tls_ca.'),
   }),
   ttrpc: table("The socket of containerd's ttrpc API.", {
-    address: path('The unix socket.', '', noEffect),
-    uid: integer('Owner of the socket.', 0, id, noEffect),
-    gid: integer('Group of the socket.', 0, id, noEffect),
+    address: path('The unix socket.', '', { derived: '<grpc address>.ttrpc' }),
+    uid,
+    gid,
   }),
   docker: table("The socket of Docker's Engine API. A section of our own.", {
     address: path('The unix socket.', '', { derived: '<state>/docker.sock' }),
@@ -65,9 +66,9 @@ export const schema = table('Configuration of hakod.', {
   debug: table('What the daemon says about itself.', {
     level: choice('From which level on it is written.', logLevels, 'info'),
     format: choice('`auto` is text on a terminal and JSON lines elsewhere.', ['auto', 'text', 'json'], 'auto'),
-    address: path('A socket for profiling.', '', noEffect),
-    uid: integer('Owner of that socket.', 0, id, noEffect),
-    gid: integer('Group of that socket.', 0, id, noEffect),
+    address: path('A socket where `curl --unix-socket` gets profiles of the daemon; its page / says how.'),
+    uid,
+    gid,
   }),
   metrics: table('Prometheus metrics.', {
     address: text('The TCP address that serves them.', '', noEffect),

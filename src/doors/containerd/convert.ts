@@ -31,8 +31,8 @@ export function fromTimestamp(timestamp: Timestamp | undefined): Date | undefine
 export const toAny = ({ typeUrl, value }: Any): AnyMessage =>
   create(AnySchema, { typeUrl, value: new Uint8Array(value) });
 
-/** A copy, since the bytes of a message are part of the larger buffer it came in. */
-export const fromAny = ({ typeUrl, value }: AnyMessage): Any => ({ typeUrl, value: value.slice() });
+/** A copy, since the bytes of a message are part of the larger buffer it came in (and `slice` of a Buffer copies nothing). */
+export const fromAny = ({ typeUrl, value }: AnyMessage): Any => ({ typeUrl, value: new Uint8Array(value) });
 
 /** For messages whose type has optional fields that TypeScript wants left out rather than undefined. */
 export const optionalAny = (any: AnyMessage | undefined): Any | undefined =>
