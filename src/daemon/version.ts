@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { home } from '#base/home.ts';
 
-const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
+const manifest = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8')) as { version: string };
 
 /** Our own version. */
 export const version = manifest.version;

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { invalid, messageOf } from '#base/errors.ts';
+import { home } from '#base/home.ts';
 import type { Plugin } from '#core/plugins.ts';
 import { ShimRuntime } from './shim-runtime.ts';
 
@@ -11,7 +12,7 @@ export interface RuntimeConfig {
 }
 
 /** The launcher that lies in the same checkout or package. */
-const ownShim = path.join(import.meta.dirname, '../../../bin/hako-shim');
+const ownShim = path.join(home, 'bin/hako-shim');
 
 const settings = { shim: ownShim, binary: 'runc' };
 
