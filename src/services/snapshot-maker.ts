@@ -102,11 +102,16 @@ export class SnapshotMaker {
   }
 }
 
+/** What containerd calls a snapshot where its snapshotters speak: its messages say so, and scripts read them. */
+export const backendName = ({ namespace, id, key }: SnapshotRow): string => `${namespace}/${id}/${key}`;
+
 function parentOf(row: SnapshotRow | undefined, key: string): SnapshotId {
   if (row === undefined || !row.confirmed) {
     throw new HakoError('not-found', `parent snapshot ${key} does not exist: not found`);
   }
-  if (row.kind !== 'committed')
-    throw invalid(`parent ${JSON.stringify(key)} is not committed snapshot: invalid argument`);
+  if (row.kind !== 'committed') {
+    const problem = `parent ${JSON.stringify(backendName(row))} is not committed snapshot: invalid argument`;
+    throw invalid(`failed to create snapshot: ${problem}`);
+  }
   return row.id;
 }

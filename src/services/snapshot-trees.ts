@@ -48,8 +48,7 @@ export class SnapshotTrees {
   driver(name: string): SnapshotDriver {
     const driver = this.#drivers.get(name);
     if (driver !== undefined) return driver;
-    const known = [...this.#drivers.keys()].join(', ');
-    throw invalid(`snapshotter not loaded: ${name} (there is ${known === '' ? 'none' : known}): invalid argument`);
+    throw invalid(`snapshotter not loaded: ${name}: invalid argument`);
   }
 
   layer(row: SnapshotRow): Layer {
@@ -167,11 +166,7 @@ export class SnapshotTrees {
   }
 
   /** Removes trees that no row needs, children before their parents, and gives what could not be removed, and why. */
-  async #remove(
-    snapshotter: string,
-    ids: Iterable<SnapshotId>,
-    signal: AbortSignal,
-  ): Promise<Map<SnapshotId, Error>> {
+  async #remove(snapshotter: string, ids: Iterable<SnapshotId>, signal: AbortSignal): Promise<Map<SnapshotId, Error>> {
     const driver = this.driver(snapshotter);
     let left = [...new Set(ids)];
     for (;;) {

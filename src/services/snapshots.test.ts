@@ -51,13 +51,22 @@ test("every mistake has containerd's code and words", async () => {
     [
       () => snapshots.prepare(call, '', 'x', 'work', {}),
       'invalid-argument',
-      /^parent "work" is not committed snapshot/,
+      /^failed to create snapshot: parent "default\/2\/work" is not committed snapshot: invalid argument$/,
     ],
     [() => snapshots.prepare(call, 'zfs', 'x', '', {}), 'invalid-argument', /^snapshotter not loaded: zfs/],
-    [() => snapshots.mounts(call, '', 'base'), 'failed-precondition', /^requested snapshot base not active or view/],
+    [
+      () => snapshots.mounts(call, '', 'base'),
+      'failed-precondition',
+      /^failed to get active mount: requested snapshot default\/1\/base not active or view/,
+    ],
     [() => snapshots.commit(call, '', 'base', 'work', {}), 'already-exists', /^snapshot "base": already exists$/],
     [() => snapshots.commit(call, '', 'x', 'ghost', {}), 'not-found', /^snapshot ghost does not exist: not found$/],
-    [() => snapshots.commit(call, '', 'x', 'look', {}), 'failed-precondition', /^snapshot "look" is not active/],
+    [
+      () => snapshots.commit(call, '', 'x', 'look', {}),
+      'failed-precondition',
+      /^failed to commit snapshot default\/3\/look: snapshot "default\/3\/look" is not active/,
+    ],
+    [() => snapshots.commit(call, '', 'base', 'ghost', {}), 'already-exists', /^snapshot "base": already exists$/],
     [() => snapshots.remove(call, '', 'base'), 'failed-precondition', /^cannot remove snapshot with child/],
     [() => snapshots.remove(call, '', 'ghost'), 'not-found', /^snapshot ghost does not exist: not found$/],
     [
@@ -143,6 +152,20 @@ test('usage of a committed tree is what it weighed when it was sealed', async ()
   await bridge.snapshots.commit(call, '', 'base', 'work', {});
   await mkdir(join(bridge.driver.root, '1', 'more'));
   assert.deepEqual(await bridge.snapshots.usage(call, '', 'base'), { bytes: 10, inodes: 1 });
+});
+
+test('a view weighs nothing', async () => {
+  await using bridge = await openBridge();
+  await layer(bridge, call, 'base');
+  await bridge.snapshots.view(call, '', 'look', 'base', {});
+  assert.deepEqual(await bridge.snapshots.usage(call, '', 'look'), { bytes: 0, inodes: 0 });
+});
+
+test("'' means the snapshotter that the namespace's label names, before the default", async () => {
+  await using bridge = await openBridge();
+  await bridge.namespaces.create({ name: 'odd', labels: { 'containerd.io/defaults/snapshotter': 'zfs' } });
+  const message = 'snapshotter not loaded: zfs: invalid argument';
+  await assert.rejects(bridge.snapshots.prepare({ ...call, namespace: 'odd' }, '', 'x', '', {}), { message });
 });
 
 test('cleanup removes from disk what no row names, and nothing else', async () => {

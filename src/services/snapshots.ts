@@ -12,7 +12,7 @@ import type { DroppedTree, SnapshotRow } from '#metadata/tables/snapshots.ts';
 import type { Events } from './events.ts';
 import { keptLabels, maskedLabels, refusePath } from './fields.ts';
 import { hold, release } from './holds.ts';
-import { SnapshotMaker, type WantedSnapshot } from './snapshot-maker.ts';
+import { backendName, SnapshotMaker, type WantedSnapshot } from './snapshot-maker.ts';
 import { inherited, SnapshotTrees } from './snapshot-trees.ts';
 
 export interface SnapshotInfo {
@@ -76,7 +76,8 @@ export class Snapshots {
     const name = this.#name(call, snapshotter);
     const row = this.#get(call, name, key);
     if (row.kind === 'committed') {
-      throw new HakoError('failed-precondition', `requested snapshot ${key} not active or view: failed precondition`);
+      const problem = `requested snapshot ${backendName(row)} not active or view: failed precondition`;
+      throw new HakoError('failed-precondition', `failed to get active mount: ${problem}`);
     }
     return this.#trees.driver(name).mounts(this.#trees.layer(row), call.signal);
   }
@@ -98,6 +99,7 @@ export class Snapshots {
     checkLabels(labels, 'info.Labels');
     if (name === '') throw invalid('snapshot name must not be empty: invalid argument');
     {
+      this.#refuseTaken(call, driverName, name);
       const { id } = this.#get(call, driverName, key);
       using _lock = await this.#locks.hold(id, call.signal);
       // A remote side cannot take a commit back that lost the race for its name.
@@ -184,7 +186,7 @@ export class Snapshots {
     const row = this.#get(call, name, key);
     const driver = this.#trees.driver(name);
     // A remote side may fetch what it has promised only later, so it is asked each time.
-    if (row.kind === 'committed' && driver.name === undefined) return { bytes: row.bytes, inodes: row.inodes };
+    if (driver.name === undefined && row.kind !== 'active') return { bytes: row.bytes, inodes: row.inodes };
     return driver.usage(this.#trees.layer(row), call.signal);
   }
 
@@ -227,15 +229,19 @@ export class Snapshots {
     return tree;
   }
 
+  #refuseTaken(call: Call, snapshotter: string, name: string): void {
+    if (this.#ledger.snapshots.find(call.namespace, snapshotter, name) === undefined) return;
+    hold(this.#ledger, call, { type: `snapshots/${snapshotter}`, id: name });
+    throw new HakoError('already-exists', `snapshot ${JSON.stringify(name)}: already exists`);
+  }
+
   #committable(call: Call, snapshotter: string, name: string, key: string): SnapshotRow {
-    const taken = this.#ledger.snapshots.find(call.namespace, snapshotter, name);
-    if (taken !== undefined) {
-      hold(this.#ledger, call, { type: `snapshots/${snapshotter}`, id: name });
-      throw new HakoError('already-exists', `snapshot ${JSON.stringify(name)}: already exists`);
-    }
+    this.#refuseTaken(call, snapshotter, name);
     const row = this.#get(call, snapshotter, key);
     if (row.kind !== 'active') {
-      throw new HakoError('failed-precondition', `snapshot ${JSON.stringify(key)} is not active: failed precondition`);
+      const is = backendName(row);
+      const problem = `snapshot ${JSON.stringify(is)} is not active: failed precondition`;
+      throw new HakoError('failed-precondition', `failed to commit snapshot ${is}: ${problem}`);
     }
     return row;
   }

@@ -1,5 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { unimplemented } from '#base/errors.ts';
+import { invalid, unimplemented } from '#base/errors.ts';
 import {
   Kind,
   Snapshots as SnapshotsApi,
@@ -15,41 +15,49 @@ const kinds = { view: Kind.VIEW, active: Kind.ACTIVE, committed: Kind.COMMITTED 
 export const snapshotsService = (snapshots: Snapshots): GrpcService =>
   grpcService(SnapshotsApi, {
     prepare: async ({ snapshotter, key, parent, labels }, call) => ({
-      mounts: (await snapshots.prepare(callOf(call), snapshotter, key, parent, labels)).map(toMount),
+      mounts: (await snapshots.prepare(callOf(call), named(snapshotter), key, parent, labels)).map(toMount),
     }),
     view: async ({ snapshotter, key, parent, labels }, call) => ({
-      mounts: (await snapshots.view(callOf(call), snapshotter, key, parent, labels)).map(toMount),
+      mounts: (await snapshots.view(callOf(call), named(snapshotter), key, parent, labels)).map(toMount),
     }),
     mounts: async ({ snapshotter, key }, call) => ({
-      mounts: (await snapshots.mounts(callOf(call), snapshotter, key)).map(toMount),
+      mounts: (await snapshots.mounts(callOf(call), named(snapshotter), key)).map(toMount),
     }),
     commit: async ({ snapshotter, name, key, labels, parent }, call) => {
       if (parent !== '') throw unimplemented('committing a snapshot under another parent');
-      await snapshots.commit(callOf(call), snapshotter, name, key, labels);
+      await snapshots.commit(callOf(call), named(snapshotter), name, key, labels);
       return {};
     },
     remove: async ({ snapshotter, key }, call) => {
-      await snapshots.remove(callOf(call), snapshotter, key);
+      await snapshots.remove(callOf(call), named(snapshotter), key);
       return {};
     },
-    stat: ({ snapshotter, key }, call) => ({ info: toInfo(snapshots.stat(callOf(call), snapshotter, key)) }),
+    stat: ({ snapshotter, key }, call) => ({ info: toInfo(snapshots.stat(callOf(call), named(snapshotter), key)) }),
     update: async ({ snapshotter, info, updateMask }, call) => {
       const { name, labels } = needed(info, 'Info');
-      return { info: toInfo(await snapshots.update(callOf(call), snapshotter, { name, labels }, paths(updateMask))) };
+      return {
+        info: toInfo(await snapshots.update(callOf(call), named(snapshotter), { name, labels }, paths(updateMask))),
+      };
     },
     list: async function* ({ snapshotter, filters }, call) {
-      for (const block of inBlocks(snapshots.list(callOf(call), snapshotter, filters)))
+      for (const block of inBlocks(snapshots.list(callOf(call), named(snapshotter), filters)))
         yield { info: block.map(toInfo) };
     },
     usage: async ({ snapshotter, key }, call) => {
-      const { bytes, inodes } = await snapshots.usage(callOf(call), snapshotter, key);
+      const { bytes, inodes } = await snapshots.usage(callOf(call), named(snapshotter), key);
       return { size: BigInt(bytes), inodes: BigInt(inodes) };
     },
     cleanup: async ({ snapshotter }, call) => {
-      await snapshots.cleanup(callOf(call), snapshotter);
+      await snapshots.cleanup(callOf(call), named(snapshotter));
       return {};
     },
   });
+
+/** Clients look up defaults themselves, in the labels of their namespace; the API has none. */
+function named(snapshotter: string): string {
+  if (snapshotter === '') throw invalid('snapshotter argument missing: invalid argument');
+  return snapshotter;
+}
 
 const toInfo = (info: SnapshotInfo): MessageInitShape<typeof InfoSchema> => ({
   name: info.name,
