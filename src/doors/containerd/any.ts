@@ -18,14 +18,18 @@ export const packed = <S extends DescMessage>(schema: S, message: MessageInitSha
 /** The name of the message, whatever host stands before it. */
 export const typeOf = ({ typeUrl }: Pick<Any, 'typeUrl'>): string => typeUrl.slice(typeUrl.lastIndexOf('/') + 1);
 
+/** Whether containerd would know what that is, even where it does not belong. */
+export const isKnown = (any: Pick<Any, 'typeUrl'>): boolean => /^(?:containerd|google\.protobuf)\./.test(typeOf(any));
+
 /** The message in an Any that has to be of that type. Refuses in containerd's words. */
 export function unpacked<S extends DescMessage>(schema: S, any: Any): MessageShape<S> {
   if (typeOf(any) !== schema.typeName) {
+    if (!isKnown(any)) throw new HakoError('unknown', `type with url ${any.typeUrl}: not found`);
     throw new HakoError('unknown', `can't unmarshal type "${any.typeUrl}" to output "${schema.typeName}"`);
   }
   try {
     return fromBinary(schema, any.value);
   } catch (error) {
-    throw new HakoError('unknown', `proto: cannot parse invalid wire-format data of ${schema.typeName}`, error);
+    throw new HakoError('unknown', 'proto: cannot parse invalid wire-format data', error);
   }
 }

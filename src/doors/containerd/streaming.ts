@@ -1,6 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { EmptySchema, type Any as AnyMessage, type AnySchema } from '@bufbuild/protobuf/wkt';
-import { codeOf, HakoError } from '#base/errors.ts';
+import { codeOf, HakoError, messageOf } from '#base/errors.ts';
+import type { Call } from '#base/call.ts';
 import { abortable } from '#base/locks.ts';
 import type { Any } from '#core/any.ts';
 import {
@@ -23,18 +24,31 @@ async function* serve(
   grpc: GrpcCall,
 ): AsyncGenerator<MessageInitShape<typeof AnySchema>> {
   grpc.lasts();
-  const call = callOf(grpc);
+  const call = scopeOf(grpc);
   const objects = requests[Symbol.asyncIterator]();
   const first = await objects.next();
   if (first.done === true) throw new HakoError('unknown', 'EOF');
   const { id } = unpacked(StreamInitSchema, fromAny(first.value));
   const stream = new ServedStream(objects, grpc.signal);
   try {
-    using _registered = streaming.register(call, id, stream);
+    using _registered = register(streaming, call, id, stream);
     yield toAny(packed(EmptySchema, {}));
     yield* stream.outgoing();
   } finally {
     stream.gone();
+  }
+}
+
+/** Of all calls, this one may come without a namespace; other calls will not find its stream. */
+const scopeOf = (grpc: GrpcCall): Call =>
+  (grpc.headers['containerd-namespace'] ?? '') === '' ? { namespace: '', signal: grpc.signal } : callOf(grpc);
+
+/** containerd forgets to say with the right code that an id is taken; clients know no other. */
+function register(streaming: Streaming, call: Call, id: string, stream: ObjectStream): Disposable {
+  try {
+    return streaming.register(call, id, stream);
+  } catch (error) {
+    throw new HakoError('unknown', messageOf(error), error);
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Call } from '#base/call.ts';
-import { HakoError, invalid } from '#base/errors.ts';
+import { HakoError, invalid, unimplemented } from '#base/errors.ts';
 import { Locks } from '#base/locks.ts';
 import type { Any } from '#core/any.ts';
 import type { Platform } from '#core/images.ts';
@@ -19,7 +19,7 @@ import {
 } from '#proto/gen/containerd/types/transfer/registry_pb.ts';
 import type { ObjectStream, Streaming } from '#services/streaming.ts';
 import type { StoreEnd, TransferEnd } from '#services/transfer/ends.ts';
-import { packed, typeOf, unpacked } from './any.ts';
+import { isKnown, packed, unpacked } from './any.ts';
 import { ByteSender, receiveBytes } from './byte-stream.ts';
 
 /** How long after a transfer its client may go on sending, in milliseconds. */
@@ -32,9 +32,12 @@ export interface OpenEnd extends AsyncDisposable {
   readonly finish?: () => Promise<void>;
 }
 
-/** Reads an end and takes its streams. not-found for what no end is, and for a stream that nobody has opened. */
+/**
+ * Reads an end and takes its streams. unimplemented for a message that is no end, unknown for what is no message, and
+ * not-found for a stream that nobody has opened.
+ */
 export function readEnd(any: Any, call: Call, streaming: Streaming): OpenEnd {
-  switch (typeOf(any)) {
+  switch (any.typeUrl) {
     case OCIRegistrySchema.typeName:
       return registryEnd(any, call, streaming);
     case ImageStoreSchema.typeName:
@@ -44,7 +47,8 @@ export function readEnd(any: Any, call: Call, streaming: Streaming): OpenEnd {
     case ImageExportStreamSchema.typeName:
       return exportEnd(any, call, streaming);
     default:
-      throw new HakoError('not-found', `type with url ${any.typeUrl}: not found`);
+      if (isKnown(any)) throw unimplemented(`a transfer with ${any.typeUrl}`);
+      throw new HakoError('unknown', `type with url ${any.typeUrl}: not found`);
   }
 }
 

@@ -11,7 +11,7 @@ import type { Transfers } from '#services/transfer/transfers.ts';
 import { grpcService, type GrpcCall, type GrpcService } from '#wire/grpc-service.ts';
 import { packed } from './any.ts';
 import { callOf } from './call.ts';
-import { needed, toDescriptor } from './convert.ts';
+import { toDescriptor } from './convert.ts';
 import { readEnd } from './transfer-ends.ts';
 
 /**
@@ -19,6 +19,9 @@ import { readEnd } from './transfer-ends.ts';
  * reading progress then, in the middle of whatever they were about to show.
  */
 const lastWords = 10;
+
+/** What a request that leaves an end out has in its place. */
+const nothing = { typeUrl: '', value: new Uint8Array() };
 
 export const transferService = (transfers: Transfers, streaming: Streaming): GrpcService =>
   grpcService(TransferApi, {
@@ -38,18 +41,18 @@ async function transfer(
   const call = callOf(grpc);
   const id = request.options?.progressStream ?? '';
   await using progress = new ProgressTeller(id === '' ? undefined : streaming.get(call, id));
-  const [source, destination] = [needed(request.source, 'source'), needed(request.destination, 'destination')];
-  await using from = readEnd(source, call, streaming);
-  await using to = readEnd(destination, call, streaming);
+  const { source = nothing, destination = nothing } = request;
   try {
+    await using from = readEnd(source, call, streaming);
+    await using to = readEnd(destination, call, streaming);
     await transfers.transfer(call, from.end, to.end, (event) => progress.tell(event));
+    await to.finish?.();
   } catch (error) {
     if (codeOf(error) !== 'unimplemented') throw error;
     // Whatever could not be done, containerd names the two ends only.
     const ends = `${source.typeUrl} to ${destination.typeUrl}`;
     throw new HakoError('unimplemented', `method Transfer not implemented for ${ends}`, error);
   }
-  await to.finish?.();
 }
 
 /** Events on a stream, in their order. A client that does not listen is no reason to stop. */
