@@ -30,7 +30,8 @@ export interface Result {
 export interface Benchmark {
   readonly name: string;
   readonly about: string;
-  run(options: Options, undo: AsyncDisposableStack): Promise<Result>;
+  /** One result, or one for each thing that was measured on the same ground. */
+  run(options: Options, undo: AsyncDisposableStack): Promise<Result | readonly Result[]>;
 }
 
 /**

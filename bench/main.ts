@@ -1,9 +1,10 @@
 import { parseArgs } from 'node:util';
 import { cli } from './cli.ts';
 import { report, type Benchmark } from './harness.ts';
+import { listing } from './list.ts';
 import { start } from './start.ts';
 
-const benchmarks: readonly Benchmark[] = [start, cli];
+const benchmarks: readonly Benchmark[] = [start, cli, listing];
 
 const usage = `Usage: npm run bench [-- [NAME…] [--rounds N] [--peer PATH]]
 
@@ -38,7 +39,7 @@ async function main(): Promise<void> {
     const interrupted = (): void => void undo.disposeAsync().finally(() => process.exit(130));
     process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
     undo.defer(() => void process.off('SIGINT', interrupted).off('SIGTERM', interrupted));
-    report(await one.run(given, undo));
+    for (const result of [await one.run(given, undo)].flat()) report(result);
   }
 }
 
