@@ -83,13 +83,6 @@ const steps: readonly string[] = [
     confirmed INTEGER NOT NULL, labels TEXT NOT NULL, active TEXT NOT NULL, system TEXT NOT NULL,
     UNIQUE (namespace, name));
   `,
-  // Mounts that are made for clients under names.
-  `
-  CREATE TABLE activations (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, namespace TEXT NOT NULL, name TEXT NOT NULL, lease TEXT NOT NULL,
-    confirmed INTEGER NOT NULL, labels TEXT NOT NULL, active TEXT NOT NULL, system TEXT NOT NULL,
-    UNIQUE (namespace, name));
-  `,
   // Dates are microseconds since 1970 from here on (the journal has its own).
   `
   UPDATE containers SET created_at = created_at * 1000, updated_at = updated_at * 1000;
