@@ -5,13 +5,16 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readFileSync,
   readdirSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { createServer } from 'node:http2';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -64,27 +67,46 @@ function launcherFlags(name) {
   return flags.split(' ').filter((flag) => flag !== '');
 }
 
-/** Command lines that load what most commands need, and then find no daemon. */
+/**
+ * A command line each that loads what most commands need: Node keeps the compiled code of the first run. `hako` finds no
+ * daemon; `hakoctl` finds one that answers every call with nothing, so that its gRPC client is compiled too.
+ */
 const warmUps = {
-  hako: [['-H', 'unix:///nonexistent/hako.sock', 'ps', '-a']],
-  hakoctl: [
-    ['-a', '/nonexistent/hako.sock', 'containers', 'list'],
-    ['-a', '/nonexistent/hako.sock', 'images', 'list'],
-  ],
+  hako: () => ['-H', 'unix:///nonexistent/hako.sock', 'ps', '-a'],
+  hakoctl: (socket) => ['-a', socket, 'images', 'list'],
 };
 
+/** A gRPC server whose every answer is an empty message. */
+function emptyServer() {
+  const server = createServer();
+  server.on('stream', (stream) => {
+    stream.on('error', () => {});
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    stream.end(Buffer.alloc(5));
+  });
+  return server;
+}
+
 /** Runs each bundle once, so that the compiled code is on disk, also for users who may not write there. */
-function compile() {
+async function compile() {
   const cache = join(dist, 'compiled');
   rmSync(cache, { recursive: true, force: true });
+  const folder = mkdtempSync(join(tmpdir(), 'hako-build-'));
+  const socket = join(folder, 's');
+  const server = emptyServer();
+  await new Promise((resolve) => server.listen(socket, resolve));
   for (const name of programs) {
-    for (const words of warmUps[name]) {
-      spawnSync(process.execPath, [...launcherFlags(name), join(dist, `${name}.cjs`), ...words], {
-        env: { ...process.env, NODE_COMPILE_CACHE: cache },
-        stdio: 'ignore',
-      });
-    }
+    const words = [...launcherFlags(name), join(dist, `${name}.cjs`), ...warmUps[name](socket)];
+    const child = spawn(process.execPath, words, {
+      env: { ...process.env, NODE_COMPILE_CACHE: cache },
+      stdio: 'ignore',
+      timeout: 20_000,
+    });
+    await new Promise((resolve) => child.on('close', resolve).on('error', resolve));
   }
+  server.close();
+  rmSync(folder, { recursive: true, force: true });
   if (!existsSync(cache)) return;
   for (const file of readdirSync(cache, { recursive: true, withFileTypes: true })) {
     chmodSync(join(file.parentPath, file.name), file.isDirectory() ? 0o755 : 0o644);
@@ -100,6 +122,6 @@ if (
 ) {
   mkdirSync(dist, { recursive: true });
   for (const name of programs) await bundle(name);
-  compile();
+  await compile();
   writeFileSync(stampFile, wanted);
 }

@@ -1,6 +1,5 @@
 import { codeOf, HakoError, messageOf } from '#base/errors.ts';
 import { nearest } from '#base/nearest.ts';
-import { Containerd } from '#client/containerd.ts';
 import { Failure, UsageFailure } from '../failure.ts';
 import { HelpAsked } from '../flags.ts';
 import { print } from '../output.ts';
@@ -104,6 +103,8 @@ async function runLeaf(
   try {
     const parsed = parseWords(command.flags, place.rest, environment);
     checkCount(command, place.path, parsed.rest.length);
+    // Not at the top: help needs no HTTP/2.
+    const { Containerd } = await import('#client/containerd.ts');
     using door = new Containerd(global);
     if (command.alone !== true) await door.check();
     const context: Context = { door, global, environment, group: place.group, words };
