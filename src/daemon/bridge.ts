@@ -9,7 +9,7 @@ import { RootfsDriver } from '#drivers/rootfs/rootfs.ts';
 import { StreamDriver } from '#drivers/streams/streams.ts';
 import type { Ledger } from '#metadata/ledger.ts';
 import { Containers } from '#services/containers.ts';
-import { Content } from '#services/content.ts';
+import { Content, type ContentSharing } from '#services/content.ts';
 import { Diffs } from '#services/diffs.ts';
 import { Engine } from '#services/engine/engine.ts';
 import { Events } from '#services/events.ts';
@@ -43,6 +43,7 @@ export interface BridgeParts {
   readonly activator: Activator;
   readonly diffs: DiffSettings;
   readonly gc: GcScheduleOptions;
+  readonly sharing: ContentSharing;
   /** How much of the event journal is kept. */
   readonly journal: Config['journal'];
   readonly logger: Logger;
@@ -77,7 +78,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
     logger,
   });
   const events = new Events({ codec: eventCodec, ledger, journal, logger });
-  const content = new Content({ ledger, events, store: plugins.only('content'), logger });
+  const content = new Content({ ledger, events, store: plugins.only('content'), sharing: parts.sharing, logger });
   const snapshots = new Snapshots({ ledger, events, drivers, defaultSnapshotter, logger });
   const gc = new GarbageCollector({ ledger, events, content, snapshots, schedule: parts.gc, logger });
   const namespaces = new Namespaces({ ledger, events });
@@ -153,6 +154,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
       await snapshots.close();
       await content.close();
       archives.close();
+      events.flush();
       await journal.close();
     },
   };

@@ -63,6 +63,8 @@ export class Ledger {
       if (onDisk && options.durable !== false) {
         // The worker writes the log back, so that a commit never waits for the disk.
         this.#db.get('PRAGMA wal_autocheckpoint = 0');
+        // A storm of writes leaves a long log, which would stay so for ever.
+        this.#db.get(`PRAGMA journal_size_limit = ${RESERVED_LOG_BYTES}`);
         reserveLog(`${options.path}-wal`);
         syncDirectory(dirname(options.path));
         this.#durability = new Durability(options.path);

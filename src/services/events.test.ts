@@ -76,6 +76,7 @@ test('an event of a transaction is told when that is safe, and those after it wa
   const events = new Events({
     ledger: {
       afterCommit: (told) => ledger.afterCommit(told),
+      transaction: (body) => ledger.transaction(body),
       durable: () => sync.promise,
       get inTransaction() {
         return ledger.inTransaction;
@@ -116,4 +117,53 @@ test('an event of a transaction that is rolled back never happened', async () =>
     (await Array.fromAsync(heard)).map(({ topic }) => topic),
     ['/second'],
   );
+});
+
+test('events that no transaction brings are kept together before anyone is told', async () => {
+  const ledger = new Ledger({ path: ':memory:' });
+  const kept: string[] = [];
+  let transactions = 0;
+  const journal = {
+    append: ({ topic }: Event) => {
+      kept.push(topic);
+      if (topic === '/first') ledger.afterCommit(() => (transactions += 1));
+    },
+  };
+  const events = new Events({ ledger, journal });
+  const stop = new AbortController();
+  const heard = events.subscribe([], stop.signal)[Symbol.asyncIterator]();
+  for (const topic of ['/first', '/second', '/third']) events.publish('default', topic, exit);
+  assert.deepEqual(kept, []);
+  const first = heard.next();
+  await events.kept();
+  assert.deepEqual(kept, ['/first', '/second', '/third']);
+  assert.equal(transactions, 1);
+  assert.equal(((await first).value as Event).topic, '/first');
+  events.publish('default', '/last', exit);
+  events.flush();
+  assert.equal(kept.at(-1), '/last');
+  stop.abort();
+});
+
+test('an event that cannot be kept is told all the same', async () => {
+  const ledger = new Ledger({ path: ':memory:' });
+  const journal = {
+    append: () => {
+      throw new Error('full');
+    },
+  };
+  const logged: string[] = [];
+  const events = new Events({
+    ledger,
+    journal,
+    logger: { log: (level, message) => void logged.push(`${level} ${message}`) },
+  });
+  const stop = new AbortController();
+  const heard = events.subscribe([], stop.signal);
+  events.publish('default', '/first', exit);
+  await events.kept();
+  stop.abort();
+  assert.equal((await Array.fromAsync(heard)).length, 1);
+  assert.ok(logged.includes('error events are missing in the journal'));
+  assert.throws(() => ledger.transaction(() => events.publish('default', '/second', exit)), /full/);
 });

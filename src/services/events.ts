@@ -12,7 +12,7 @@ export interface EventsParts {
   /** Without one, filters see nothing of the messages. */
   readonly codec?: EventCodec;
   /** Without one, no transaction is waited for. */
-  readonly ledger?: Pick<Ledger, 'inTransaction' | 'afterCommit' | 'durable'>;
+  readonly ledger?: Pick<Ledger, 'inTransaction' | 'afterCommit' | 'durable' | 'transaction'>;
   /** Keeps every event before anyone is told. */
   readonly journal?: Pick<Journal, 'append'>;
   readonly logger?: Logger;
@@ -32,6 +32,9 @@ export class Events {
   readonly #subscribers = new Set<Subscriber>();
   /** Events that wait until what they tell of is safe on disk, and those behind them. */
   readonly #outbox: { readonly event: Event; safe: boolean }[] = [];
+  /** Events of this turn of the event loop that no transaction brings: they are written down together. */
+  #unkept: Event[] = [];
+  #keeping: PromiseWithResolvers<void> | undefined;
 
   constructor(parts: EventsParts = {}) {
     this.#parts = parts;
@@ -53,11 +56,44 @@ export class Events {
     if (!(event.timestamp.getTime() > ZERO_TIME)) {
       throw invalid('timestamp must be set on forwarded event: invalid argument');
     }
-    const { ledger } = this.#parts;
-    this.#keep(event);
-    if (ledger?.inTransaction !== true) this.#post(event, undefined);
-    // The one who committed waits for the same sync.
-    else ledger.afterCommit(() => this.#post(event, options.sync === false ? undefined : ledger.durable()));
+    const { ledger, journal } = this.#parts;
+    if (ledger?.inTransaction === true) {
+      // A transaction that cannot be written down as a whole has to fail.
+      journal?.append(event);
+      // The one who committed waits for the same sync.
+      ledger.afterCommit(() => this.#post(event, options.sync === false ? undefined : ledger.durable()));
+      return;
+    }
+    if (journal === undefined) return this.#post(event, undefined);
+    this.#unkept.push(event);
+    if (this.#keeping !== undefined) return;
+    this.#keeping = Promise.withResolvers();
+    setImmediate(() => this.flush());
+  }
+
+  /** Resolves when whatever was published up to now is written down, and told unless it waits for a sync. */
+  async kept(): Promise<void> {
+    await this.#keeping?.promise;
+  }
+
+  /** Writes down and tells what waits for the end of this turn of the event loop. */
+  flush(): void {
+    const events = this.#unkept;
+    const keeping = this.#keeping;
+    this.#unkept = [];
+    this.#keeping = undefined;
+    const { ledger, journal } = this.#parts;
+    try {
+      ledger?.transaction(() => events.forEach((event) => journal?.append(event)));
+    } catch (error) {
+      // They have happened all the same.
+      this.#logger.log('error', 'events are missing in the journal', {
+        events: events.length,
+        error: messageOf(error),
+      });
+    }
+    for (const event of events) this.#post(event, undefined);
+    keeping?.resolve();
   }
 
   /** What happens from this call on (it subscribes at once, before the first `next`). Ends with the signal. */
@@ -71,17 +107,6 @@ export class Events {
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) subscriber.end();
     return subscriber;
-  }
-
-  #keep(event: Event): void {
-    try {
-      this.#parts.journal?.append(event);
-    } catch (error) {
-      // A transaction that cannot be written down as a whole has to fail. Without one the thing has happened already.
-      if (this.#parts.ledger?.inTransaction === true) throw error;
-      const { namespace, topic } = event;
-      this.#logger.log('error', 'an event is missing in the journal', { namespace, topic, error: messageOf(error) });
-    }
   }
 
   #post(event: Event, safe: Promise<void> | undefined): void {

@@ -12,13 +12,15 @@ import { fromEnvelope, toEnvelope } from './envelope.ts';
 
 export const eventsService = (events: Events): GrpcService =>
   grpcService(EventsApi, {
-    publish: (request, call) => {
+    publish: async (request, call) => {
       const any = fromAny(request.event ?? create(AnySchema));
       events.publish(callOf(call).namespace, request.topic, { kind: 'any', any });
+      await events.kept();
       return {};
     },
-    forward: (request) => {
+    forward: async (request) => {
       events.forward(fromEnvelope(needed(request.envelope, 'envelope')));
+      await events.kept();
       return {};
     },
     subscribe: (request, call) => subscribe(events, request.filters, call),

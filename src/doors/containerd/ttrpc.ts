@@ -7,8 +7,9 @@ import { fromEnvelope } from './envelope.ts';
 /** What shims may ask of us: to hand on what they have to tell. */
 export function containerdTtrpcDoor({ events }: Pick<Services, 'events'>, server: TtrpcServer): void {
   server.add(EventsApi, {
-    forward: ({ envelope }) => {
+    forward: async ({ envelope }) => {
       events.forward(fromEnvelope(needed(envelope, 'envelope')));
+      await events.kept();
       return {};
     },
   });
