@@ -59,6 +59,8 @@ export interface SnapshotDriver {
   sync?(signal: AbortSignal): Promise<void>;
   /** Deletes the tree. Idempotent: the garbage collector repeats itself. */
   remove(id: SnapshotId, signal: AbortSignal): Promise<void>;
+  /** Labels that are not the ledger's, but tell where a tree is. Touches no disk. */
+  facts?(id: SnapshotId): Labels;
   /** Lets a remote side free what it still keeps of removed trees. */
   cleanup?(signal: AbortSignal): Promise<void>;
   /** Every tree on disk, for reconciling at boot; of a remote side's only those that we made. */

@@ -142,7 +142,7 @@ export class Snapshots {
   }
 
   stat(call: Call, snapshotter: string, key: string): SnapshotInfo {
-    return toInfo(this.#get(call, this.#name(call, snapshotter), key));
+    return this.#info(this.#get(call, this.#name(call, snapshotter), key));
   }
 
   async update(
@@ -177,7 +177,7 @@ export class Snapshots {
     const match = parseFilters(filters);
     return this.#ledger.snapshots
       .list(call.namespace, this.#name(call, snapshotter))
-      .map(toInfo)
+      .map((row) => this.#info(row))
       .filter((info) => match((path) => snapshotField(info, path)));
   }
 
@@ -251,6 +251,11 @@ export class Snapshots {
     const row = this.#ledger.snapshots.find(call.namespace, snapshotter, key);
     if (row === undefined || !row.confirmed) throw missing(key);
     return row;
+  }
+
+  #info(row: SnapshotRow): SnapshotInfo {
+    const facts = this.#trees.driver(row.snapshotter).facts?.(row.tree);
+    return facts === undefined ? toInfo(row) : toInfo({ ...row, labels: { ...facts, ...row.labels } });
   }
 
   #name(call: Call, snapshotter: string): string {

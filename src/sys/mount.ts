@@ -1,5 +1,6 @@
 import { HakoError, invalid } from '#base/errors.ts';
 import { closeFd } from './fd.ts';
+import { mountIdMapped, takeIdMaps } from './idmap.ts';
 import { check, libc, SysError } from './libc.ts';
 import { attachLoop } from './loop.ts';
 import { openWithin, RESOLVE_IN_ROOT } from './openat2.ts';
@@ -162,6 +163,12 @@ function shortenLayers(data: string): { directory: string; shortened: string } {
  * ignores them at first (mount(2)). Undoes itself when a later step fails.
  */
 export function mountAt(words: MountWords, target: string): void {
+  const { options, maps } = takeIdMaps(words.options);
+  if (maps !== undefined) mountIdMapped({ ...words, options }, target, maps, mountAt);
+  else mountPlain({ ...words, options }, target);
+}
+
+function mountPlain(words: MountWords, target: string): void {
   const parsed = parseOptions(words.options);
   if (!parsed.loop) {
     mountParsed(words, target, parsed);

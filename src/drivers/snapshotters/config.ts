@@ -7,13 +7,17 @@ export interface SnapshotterConfig {
   readonly rootPath?: string;
   /** overlayfs only: options for every overlay mount, before ours. */
   readonly mountOptions: readonly string[];
+  /** overlayfs only: whether a snapshot's information names its upper directory. */
+  readonly upperdirLabel: boolean;
+  /** overlayfs only: whether clients may fall back on changing the owner of every file. */
+  readonly slowChown: boolean;
 }
 
+const flags = ['upperdir_label', 'slow_chown', 'sync_remove'] as const;
+type Key = 'root_path' | 'mount_options' | (typeof flags)[number];
+
 /** Reads the table. invalid-argument for a key that is not there, or a value of the wrong kind. */
-export function parseSnapshotterConfig(
-  raw: unknown,
-  keys: readonly ('root_path' | 'mount_options')[],
-): SnapshotterConfig {
+export function parseSnapshotterConfig(raw: unknown, keys: readonly Key[]): SnapshotterConfig {
   if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) throw invalid('want a table');
   const table = raw as Record<string, unknown>;
   for (const key of Object.keys(table)) {
@@ -32,5 +36,13 @@ export function parseSnapshotterConfig(
   ) {
     throw invalid('key "mount_options": want an array of strings, one option each');
   }
-  return { mountOptions: mountOptions as string[], ...(rootPath === undefined || rootPath === '' ? {} : { rootPath }) };
+  for (const key of flags) {
+    if (table[key] !== undefined && typeof table[key] !== 'boolean') throw invalid(`key "${key}": want true or false`);
+  }
+  const chosen = {
+    mountOptions: mountOptions as string[],
+    upperdirLabel: table['upperdir_label'] === true,
+    slowChown: table['slow_chown'] === true,
+  };
+  return { ...chosen, ...(rootPath === undefined || rootPath === '' ? {} : { rootPath }) };
 }
