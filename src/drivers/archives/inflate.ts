@@ -62,7 +62,7 @@ async function* through(
     for await (const chunk of transform) yield chunk as Buffer;
   } catch (error) {
     signal.throwIfAborted();
-    if (cause !== undefined) throw cause;
+    if (cause instanceof Error) throw cause;
     throw damaged(error);
   }
 }

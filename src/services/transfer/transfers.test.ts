@@ -3,7 +3,7 @@ import { test, type TestContext } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { digestOf } from '#base/digest.ts';
 import { hostPlatform } from '#base/platforms.ts';
-import { TarArchives } from '#drivers/archives/archives.ts';
+import { TarArchives } from '../../../test/support/archives.ts';
 import { makeImage, makeIndex, tar, type Entry, type MadeImage } from '../../../test/support/images.ts';
 import { call, leased, type Bridge } from '../../../test/support/bridge.ts';
 import { openHarbour, type Harbour } from '../../../test/support/pulls.ts';
@@ -264,7 +264,7 @@ test('an archive that fails leaves nothing, whoever holds the lease', async (t) 
     [
       'docker link',
       dockerArchive({ extra: [{ name: 'a', type: 'symlink', link: 'none' }] }),
-      /no target for symlink layer from "a" to "none"/,
+      /no target for symlink layer/,
     ],
   ];
   for (const [what, bytes, message] of cases) {
