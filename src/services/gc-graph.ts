@@ -12,6 +12,7 @@ import {
   type LabelRules,
   type NodeKey,
 } from './gc-rules.ts';
+import { pullLabel } from './pull-lease.ts';
 
 /** The tables that the collector reads; a sandbox holds what its labels name. */
 export type GcTables = Pick<Ledger, 'blobs' | 'snapshots' | 'images' | 'containers' | 'leases' | 'ingests'> & {
@@ -240,7 +241,9 @@ export class GcGraph {
       const self = this.#own('lease', namespace, id, { bytes: 0 });
       const until = parseTime(labels[EXPIRE] ?? '');
       if (until !== undefined && until < this.facts.now) continue;
-      this.#root(self, until === undefined ? 'a lease' : 'a lease until it expires', until);
+      const pull = labels[pullLabel];
+      const what = pull === undefined ? 'a lease' : `the lease of an unfinished pull of ${pull}`;
+      this.#root(self, until === undefined ? what : `${what} until it expires`, until);
       live.set(`${namespace}\0${id}`, { self, flat: labels[FLAT] !== undefined });
     }
     for (const { namespace, lease, type, id } of tables.leases.allResources()) {

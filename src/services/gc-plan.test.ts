@@ -93,6 +93,11 @@ test('it is explained how a root holds a thing, by the shortest way that lasts l
   assert.deepEqual(await why(bridge, 'base'), [
     ['lease default soon (a lease until it expires)', 'snapshot default overlayfs/base (lease)'],
   ]);
+  await bridge.leases.create(call, 'pull', { 'hakobune.io/pull': name });
+  const blob = await upload(bridge, leased('pull'), 'blob');
+  assert.deepEqual(await why(bridge, blob), [
+    [`lease default pull (the lease of an unfinished pull of ${name})`, `content default ${blob} (lease)`],
+  ]);
   const [first] = await bridge.gc.explain({ ...question, subject: 'base' });
   assert.equal(first?.until, Date.parse(inAnHour));
 
