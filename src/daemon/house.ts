@@ -8,6 +8,7 @@ import { buildBridge } from './bridge.ts';
 import { builtIns } from './built-ins.ts';
 import { diffService, diffSettings, withStreamProcessors } from './diff-settings.ts';
 import { gcScheduler, gcSettings } from './gc-settings.ts';
+import { contentSharing, metadataPlugin } from './metadata-settings.ts';
 import type { PluginKind } from '#core/plugins.ts';
 import { startPlugins } from './plugins.ts';
 import { proxyPlugins } from './proxies.ts';
@@ -40,7 +41,7 @@ export async function buildHouse({ config, logger, signal }: HouseOptions): Prom
       disabled: config.disabled_plugins,
       required: config.required_plugins,
       configuration: withStreamProcessors(config),
-      tables: [diffService, gcScheduler],
+      tables: [diffService, gcScheduler, metadataPlugin],
       directories: (kind, id) => ({ root: join(root, places[kind](id)), state: join(state, places[kind](id)) }),
       logger,
       signal,
@@ -57,6 +58,7 @@ export async function buildHouse({ config, logger, signal }: HouseOptions): Prom
       journal: config.journal,
       diffs: diffSettings(config.plugins),
       gc: gcSettings(config.plugins),
+      sharing: contentSharing(config.plugins),
       logger,
       signal,
     }),

@@ -38,6 +38,22 @@ test('a second namespace gets a blob that is there without uploading it', async 
   assert.equal(await store.size(expected), undefined);
 });
 
+test('where blobs are not shared, each namespace uploads them, unless one shares all of its own', async () => {
+  await using bridge = await openBridge({ sharing: 'isolated' });
+  const { content, namespaces } = bridge;
+  const expected = await upload(bridge, call, 'isolated');
+  {
+    await using writer = await content.writer(other, { ref: 'r', expected });
+    assert.equal(content.find(other, expected), undefined);
+    await writer.write(Buffer.from('isolated'));
+    assert.equal(await writer.commit({ digest: expected }), expected);
+  }
+  await namespaces.update({ name: 'default', labels: { 'containerd.io/namespace.shareable': 'true' } }, []);
+  const third = { ...call, namespace: 'third' };
+  await assert.rejects(content.writer(third, { ref: 'r', expected }), { code: 'already-exists' });
+  assert.equal(content.info(third, expected).size, 8);
+});
+
 test('an upload of the wrong size or digest is refused and can be gone on with', async () => {
   await using bridge = await openBridge();
   const { content } = bridge;

@@ -45,10 +45,15 @@ export interface ContentWriter extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** `shared`: a namespace gets a blob that another has by naming its digest; `isolated`: it has to upload it, too. */
+export type ContentSharing = 'shared' | 'isolated';
+
 export interface ContentParts {
   readonly ledger: Ledger;
   readonly events: Events;
   readonly store: ContentStore;
+  /** Default shared, as containerd has it. */
+  readonly sharing?: ContentSharing;
   readonly logger?: Logger;
 }
 
@@ -69,6 +74,7 @@ export class Content {
   readonly #ledger: Ledger;
   readonly #events: Events;
   readonly #store: ContentStore;
+  readonly #sharing: ContentSharing;
   readonly #logger: Logger;
   readonly #background: Background;
   /** By digest: whoever puts a blob in its place, records or unlinks it. Keeps those three from overtaking. */
@@ -79,6 +85,7 @@ export class Content {
     this.#ledger = parts.ledger;
     this.#events = parts.events;
     this.#store = parts.store;
+    this.#sharing = parts.sharing ?? 'shared';
     this.#logger = parts.logger ?? silent;
     this.#background = new Background(this.#logger);
   }
@@ -310,6 +317,12 @@ export class Content {
     }
   }
 
+  #isShared(digest: Digest): boolean {
+    if (this.#sharing === 'shared') return true;
+    const { blobs, namespaces } = this.#ledger;
+    return blobs.namespacesOf(digest).some((name) => namespaces.find(name)?.labels[SHAREABLE] === 'true');
+  }
+
   /** Throws already-exists when this namespace has the blob, or another has and shares it. */
   async #shareExisting(call: Call, digest: Digest, total: number): Promise<void> {
     using _lock = await this.#locks.hold(digest, call.signal);
@@ -317,7 +330,7 @@ export class Content {
     const exists = this.#ledger.transaction(() => {
       let there = this.#ledger.blobs.find(call.namespace, digest) !== undefined;
       // Another size is likely an error of the caller, who finds it at commit.
-      if (!there && size !== undefined && (total === 0 || total === size)) {
+      if (!there && size !== undefined && (total === 0 || total === size) && this.#isShared(digest)) {
         const at = now();
         this.#ledger.namespaces.ensure(call.namespace);
         this.#ledger.blobs.put(call.namespace, { digest, size, labels: {}, createdAt: at, updatedAt: at });
@@ -329,6 +342,9 @@ export class Content {
     if (exists) throw new HakoError('already-exists', `content ${digest}: already exists`);
   }
 }
+
+/** A namespace with this label lets all others have its blobs, whatever the policy. */
+const SHAREABLE = 'containerd.io/namespace.shareable';
 
 const missing = (digest: Digest): HakoError => new HakoError('not-found', `content digest ${digest}: not found`);
 

@@ -10,7 +10,7 @@ import type { Layer, SnapshotDriver, SnapshotId } from '#core/snapshots.ts';
 import { FileContentStore } from '#drivers/content/content.ts';
 import { Ledger } from '#metadata/ledger.ts';
 import { Containers } from '#services/containers.ts';
-import { Content } from '#services/content.ts';
+import { Content, type ContentSharing } from '#services/content.ts';
 import { Events } from '#services/events.ts';
 import { GarbageCollector, type GarbageCollectorParts } from '#services/gc.ts';
 import { Images } from '#services/images.ts';
@@ -212,6 +212,7 @@ export async function openBridge(
     root?: string;
     owned?: boolean;
     runtime?: FakeRuntime;
+    sharing?: ContentSharing;
     gc?: Pick<GarbageCollectorParts, 'smallLedgerRows' | 'schedule'>;
   } = {},
 ): Promise<Bridge> {
@@ -231,7 +232,8 @@ export async function openBridge(
     forward(event);
     published.push(event);
   };
-  const content = new Content({ ledger, events, store, logger });
+  const { sharing = 'shared' } = options;
+  const content = new Content({ ledger, events, store, sharing, logger });
   const drivers = new Map([['overlayfs', driver]]);
   const snapshots = new Snapshots({ ledger, events, drivers, defaultSnapshotter: 'overlayfs', logger });
   const gc = new GarbageCollector({ ledger, events, content, snapshots, logger, ...options.gc });
