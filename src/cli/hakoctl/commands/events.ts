@@ -23,7 +23,7 @@ export const events = command({
     json: { kind: 'on', help: 'Print a line of JSON for each' },
   },
   examples: [
-    ["events 'topic~=/tasks/.*'", 'what happens to tasks'],
+    [`events 'topic~="/tasks/.*"'`, 'what happens to tasks'],
     ['events --since "$(hakoctl events --cursor)" --follow', 'from now on, and none is missed'],
   ],
   async run({ door }, { flags, rest }) {
