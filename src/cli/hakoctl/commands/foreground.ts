@@ -4,7 +4,7 @@ import { tasks } from '#client/containerd/tasks.ts';
 import type { Containerd } from '#client/containerd.ts';
 import { makeFifos, noIo, type ProcessIo, removeFifos, type IoPaths, type Output } from '#client/process-io.ts';
 import { Failure } from '../../failure.ts';
-import { followSize, RawTerminal } from '../../hako/terminal.ts';
+import { followSize, RawTerminal, terminalSize, type Size } from '../../hako/terminal.ts';
 import { pour } from '../../output.ts';
 import type { Interrupts } from './interrupts.ts';
 
@@ -59,11 +59,14 @@ export async function foreground(door: Containerd, options: ForegroundOptions): 
   output.catch(() => {});
   const fed = io.feed(process.stdin).catch(() => false);
   interrupts.check();
+  const resize = async ({ w, h }: Size): Promise<void> =>
+    void (await api.resizePty({ containerId, execId, width: w, height: h }));
+  const size = terminal ? terminalSize() : undefined;
+  // Before it starts, so that a program that asks at once is told; where there is no terminal yet, soon after.
+  if (size !== undefined && start !== undefined) await resize(size).catch(() => {});
   await start?.();
   interrupts.forwardTo((signal, all) => api.kill({ containerId, execId, signal, all: all && execId === '' }));
-  using _size = terminal
-    ? followSize(async ({ w, h }) => void (await api.resizePty({ containerId, execId, width: w, height: h })))
-    : undefined;
+  using _size = terminal ? followSize(resize) : undefined;
   void fed.then(async (whole) => {
     // Its end is told once the process runs: a runtime forgets what it hears before.
     if (whole) await api.closeIO({ containerId, execId, stdin: true }).catch(() => {});
