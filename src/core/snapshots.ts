@@ -34,6 +34,8 @@ export interface Usage {
 
 /** Keeps trees on disk. Every implementation passes `core/suites/snapshot-driver.ts`. */
 export interface SnapshotDriver {
+  /** Whether a tree that was made without parents may be put upon some when it is sealed: `parents` has them then. */
+  readonly rebases?: boolean;
   /**
    * The name that a tree is to have, for a driver before a remote side: the ledger keeps it and says it in every call.
    * Without this method ids are the ledger's numbers.

@@ -61,6 +61,11 @@ export class SnapshotTrees {
     };
   }
 
+  /** The trees that one would stand on whose parent this is. */
+  above(parent: SnapshotRow): readonly SnapshotId[] {
+    return [parent.tree, ...this.#ledger.snapshots.ancestors(parent.id)];
+  }
+
   /** Keeps removals away while a tree is being made. */
   async making(snapshotter: string, signal: AbortSignal): Promise<Disposable> {
     return isRemote(this.driver(snapshotter)) ? this.#gate(snapshotter).pass(signal) : { [Symbol.dispose]: () => {} };

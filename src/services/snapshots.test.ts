@@ -201,3 +201,33 @@ test('a commit is synced before its row says so, unless the caller syncs many at
   await bridge.snapshots.commit(call, '', 'top', 'work', {}, { sync: false });
   assert.deepEqual(seen, ['active']);
 });
+
+test('a tree that was made without a parent gets one when it is committed, where its driver can do that', async () => {
+  await using bridge = await openBridge();
+  const { snapshots } = bridge;
+  await layer(bridge, call, 'base');
+  await layer(bridge, call, 'other');
+  for (const [key, parent] of [
+    ['alone', ''],
+    ['upon', 'base'],
+  ] as const)
+    await snapshots.prepare(call, '', key, parent, {});
+  await assert.rejects(snapshots.commit(call, '', 'x', 'alone', {}, { parent: 'base' }), { code: 'unimplemented' });
+  Object.assign(bridge.driver, { rebases: true });
+  const refused: [string, string, string][] = [
+    ['alone', 'ghost', 'not-found'],
+    ['alone', 'upon', 'failed-precondition'],
+    ['upon', 'other', 'invalid-argument'],
+  ];
+  for (const [key, parent, code] of refused)
+    await assert.rejects(snapshots.commit(call, '', 'x', key, {}, { parent }), { code }, `${key} upon ${parent}`);
+  await snapshots.commit(call, '', 'done', 'alone', {}, { parent: 'base' });
+  await snapshots.commit(call, '', 'same', 'upon', {}, { parent: 'base' });
+  assert.deepEqual(
+    [snapshots.stat(call, '', 'done').parent, snapshots.stat(call, '', 'same').parent],
+    ['base', 'base'],
+  );
+  await assert.rejects(snapshots.remove(call, '', 'base'), { code: 'failed-precondition' });
+  const [mount] = await snapshots.prepare(call, '', 'work', 'done', {});
+  assert.equal(mount?.options.length, 3, 'itself, done and base');
+});

@@ -85,7 +85,8 @@ export class Snapshots {
   /**
    * Turns an active tree into a committed one called `name`. What was written to it survives a power cut from then on,
    * unless `sync` is false: then the caller syncs the driver once for many trees, and holds them by a lease that the
-   * next start ends if it did not come to that.
+   * next start ends if it did not come to that. `parent` puts a tree that was made without one upon another, so that
+   * layers can be unpacked side by side.
    */
   async commit(
     call: Call,
@@ -93,7 +94,7 @@ export class Snapshots {
     name: string,
     key: string,
     labels: Labels,
-    options: { sync?: boolean } = {},
+    options: { sync?: boolean; parent?: string } = {},
   ): Promise<void> {
     const driverName = this.#name(call, snapshotter);
     checkLabels(labels, 'info.Labels');
@@ -106,13 +107,18 @@ export class Snapshots {
       using _name = await this.#locks.hold(`${call.namespace}/${driverName}/${name}`, call.signal);
       const row = this.#committable(call, driverName, name, key);
       const driver = this.#trees.driver(driverName);
+      const parent = this.#rebased(call, driver, row, options.parent ?? '');
       const tree = this.#nameSealed(driver, row, name);
-      const usage = await driver.seal({ ...this.#trees.layer(row), labels: inherited(labels) }, call.signal, tree);
+      const layer = { ...this.#trees.layer(row), labels: inherited(labels) };
+      const parents = parent === undefined ? layer.parents : this.#trees.above(parent);
+      const usage = await driver.seal({ ...layer, parents }, call.signal, tree);
       if (options.sync !== false) await driver.sync?.(call.signal);
       this.#ledger.transaction(() => {
         // The driver took its time: the name may be taken by now, or the tree collected.
         this.#committable(call, driverName, name, key);
-        this.#ledger.snapshots.commit(row.id, { key: name, labels, ...usage, ...(tree === undefined ? {} : { tree }) });
+        const above = this.#rebased(call, driver, row, options.parent ?? '')?.id;
+        const named = tree === undefined ? {} : { tree };
+        this.#ledger.snapshots.commit(row.id, { key: name, labels, ...usage, ...named, parent: above });
         hold(this.#ledger, call, { type: `snapshots/${driverName}`, id: name });
         release(this.#ledger, call, { type: `snapshots/${driverName}`, id: key });
       });
@@ -227,6 +233,27 @@ export class Snapshots {
     const tree = row.sealing ?? driver.name?.({ namespace: row.namespace, id: row.id, key });
     if (tree !== undefined) this.#ledger.snapshots.nameSealed(row.id, tree);
     return tree;
+  }
+
+  /** The parent that a tree without one is to get; undefined when it stays as it is. */
+  #rebased(call: Call, driver: SnapshotDriver, row: SnapshotRow, key: string): SnapshotRow | undefined {
+    if (key === '' || key === row.parentKey) return undefined;
+    if (row.parent !== undefined)
+      throw invalid(`cannot change parent of active snapshot ${JSON.stringify(row.key)} on commit: invalid argument`);
+    if (driver.rebases !== true)
+      throw new HakoError(
+        'unimplemented',
+        `snapshotter ${row.snapshotter} cannot put a tree upon a parent when it is committed: prepare it with its parent: not implemented`,
+      );
+    const parent = this.#ledger.snapshots.find(call.namespace, row.snapshotter, key);
+    if (parent === undefined || !parent.confirmed)
+      throw new HakoError('not-found', `parent snapshot ${key} does not exist: not found`);
+    if (parent.kind !== 'committed')
+      throw new HakoError(
+        'failed-precondition',
+        `failed to commit snapshot ${backendName(row)}: parent ${JSON.stringify(backendName(parent))} is not committed: failed precondition`,
+      );
+    return parent;
   }
 
   #refuseTaken(call: Call, snapshotter: string, name: string): void {

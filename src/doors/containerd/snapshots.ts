@@ -1,5 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { invalid, unimplemented } from '#base/errors.ts';
+import { invalid } from '#base/errors.ts';
 import {
   Kind,
   Snapshots as SnapshotsApi,
@@ -24,8 +24,7 @@ export const snapshotsService = (snapshots: Snapshots): GrpcService =>
       mounts: (await snapshots.mounts(callOf(call), named(snapshotter), key)).map(toMount),
     }),
     commit: async ({ snapshotter, name, key, labels, parent }, call) => {
-      if (parent !== '') throw unimplemented('committing a snapshot under another parent');
-      await snapshots.commit(callOf(call), named(snapshotter), name, key, labels);
+      await snapshots.commit(callOf(call), named(snapshotter), name, key, labels, { parent });
       return {};
     },
     remove: async ({ snapshotter, key }, call) => {

@@ -24,12 +24,17 @@ export function directTarget(mounts: readonly Mount[]): Target | undefined {
       );
     const lowers = value('lowerdir');
     // Other ways to word them are left to the kernel.
-    if (
-      lowers === undefined ||
-      !upper.startsWith('/') ||
-      only.options.some((option) => /^(?:lowerdir\+|datadir\+)/.test(option))
-    )
+    if (!upper.startsWith('/') || only.options.some((option) => /^(?:lowerdir\+|datadir\+)/.test(option)))
       return undefined;
+    // What containerd's client makes of a bind mount, to unpack layers side by side and stack them when they are committed.
+    if (lowers === undefined)
+      return {
+        kind: 'overlay',
+        upper: bytesOf(upper),
+        lowers: [],
+        blind: true,
+        userxattr: only.options.includes('userxattr'),
+      };
     const layers = splitLayers(lowers);
     if (!layers.every((layer) => layer.startsWith('/'))) return undefined;
     return {

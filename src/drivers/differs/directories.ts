@@ -23,6 +23,8 @@ export type Target =
       readonly kind: 'overlay';
       readonly upper: string;
       readonly lowers: readonly string[];
+      /** What it is to lie upon is not known yet, so nothing is known not to show through. */
+      readonly blind?: boolean;
       readonly userxattr: boolean;
     }
   | { readonly kind: 'plain'; readonly root: string };
@@ -55,6 +57,7 @@ export const isOverlayMark = (name: string): boolean =>
 export class Directories {
   readonly root: Dir;
   readonly overlay: boolean;
+  protected readonly blind: boolean;
   readonly #opaque: string;
   protected readonly check: () => void;
   readonly #open = new Map<string, Dir>();
@@ -66,6 +69,7 @@ export class Directories {
   constructor(target: Target, check: () => void) {
     const path = target.kind === 'overlay' ? target.upper : target.root;
     this.overlay = target.kind === 'overlay';
+    this.blind = target.kind === 'overlay' && target.blind === true;
     this.#opaque = target.kind === 'overlay' && target.userxattr ? 'user.overlay.opaque' : 'trusted.overlay.opaque';
     this.check = check;
     // The path itself is the daemon's own and may hold links.
@@ -182,7 +186,7 @@ export class Directories {
 
   /** Lets nothing show through a directory any more. */
   protected hideBelow(directory: Dir, name: string): void {
-    if (directory.lowers.length === 0) return;
+    if (directory.lowers.length === 0 && !this.blind) return;
     this.setOpaque(directory, name);
     const prefix = `${join(directory.path, name)}/`;
     for (const [known, open] of this.#open) {

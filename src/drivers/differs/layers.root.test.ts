@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test';
 import type { Mount } from '#core/mounts.ts';
 import { layerOf, memoryBlob } from '#core/suites/differ.ts';
 import { listTar, makeLayer } from '#core/suites/differ-diff.ts';
+import { makeTar } from '#core/suites/tar-writer.ts';
 import { changeTree, describeTree, randomNumbers } from '#core/suites/random-tree.ts';
 import { AT_FDCWD, bytesOf, mknodAt } from '#sys/at.ts';
 import { mountAt, unmountAll } from '#sys/mount.ts';
@@ -156,4 +157,44 @@ test('names that are longer than a header, and times before 1970, come back as t
   assert.ok(!existsSync(path.join(tree, name, name, 'deleted')));
   const listed = execFileSync('tar', ['-tvf', '-', '--full-time', '--utc'], { input: data, encoding: 'utf8' });
   assert.match(listed, /1950-01-01 .*ancient/);
+});
+
+test('layers that are unpacked apart, before it is known what they will lie upon, show the same tree when stacked', async () => {
+  const layers = [
+    makeTar([
+      { name: 'kept/', type: '5' },
+      { name: 'kept/one', content: '1' },
+      { name: 'kept/two', content: '2' },
+      { name: 'hidden/', type: '5' },
+      { name: 'hidden/old', content: 'x' },
+      { name: 'again/', type: '5' },
+      { name: 'again/old', content: 'x' },
+    ]),
+    makeTar([
+      { name: 'kept/', type: '5' },
+      { name: 'kept/.wh.one', content: '' },
+      { name: 'hidden/', type: '5' },
+      { name: 'hidden/.wh..wh..opq', content: '' },
+      { name: 'hidden/new', content: 'y' },
+      { name: '.wh.again', content: '' },
+      { name: 'again/', type: '5' },
+      { name: 'again/new', content: 'z' },
+    ]),
+  ];
+  const at = (name: string): string => path.join(place, 'apart', name);
+  for (const name of ['0', '1', 'flat', 'merged']) await mkdir(at(name), { recursive: true });
+  for (const [n, data] of layers.entries()) {
+    const apart = [{ type: 'overlay', source: 'overlay', options: ['rw', `upperdir=${at(String(n))}`] }];
+    await differ.apply(layerOf(data), memoryBlob(data), apart, never);
+    const flat = [{ type: 'bind', source: at('flat'), options: ['rw'] }];
+    await differ.apply(layerOf(data), memoryBlob(data), flat, never);
+  }
+  mountAt({ type: 'overlay', source: 'overlay', options: [`lowerdir=${at('1')}:${at('0')}`] }, at('merged'));
+  try {
+    assert.deepEqual(describeTree(at('merged')), describeTree(at('flat')));
+    assert.deepEqual(await readdir(at('merged/hidden')), ['new']);
+    assert.deepEqual(await readdir(at('merged/again')), ['new']);
+  } finally {
+    unmountAll(at('merged'));
+  }
 });

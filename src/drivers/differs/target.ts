@@ -1,4 +1,4 @@
-import { invalid } from '#base/errors.ts';
+import { HakoError, invalid } from '#base/errors.ts';
 import {
   AT_FDCWD,
   chmodFd,
@@ -100,7 +100,7 @@ export class TargetTree extends Directories {
     const path = join(directory.path, name);
     must(mkdirAt(directory.fd, name, 0o755), 'mkdir', textOf(path));
     this.mark(path);
-    if (opaque && directory.lowers.length > 0) this.setOpaque(directory, name);
+    if (opaque && (directory.lowers.length > 0 || this.blind)) this.setOpaque(directory, name);
     const made = this.openAt(directory, name);
     if (made === undefined) throw invalid(`"${textOf(path)}" vanished while it was made`);
     // Whatever the umask of the daemon is.
@@ -172,6 +172,11 @@ export class TargetTree extends Directories {
       const parent = this.real(directory.path.slice(0, Math.max(0, slash)));
       if (parent !== undefined) this.hideBelow(parent, directory.path.slice(slash + 1));
     } else {
+      if (this.blind)
+        throw new HakoError(
+          'failed-precondition',
+          'the layer hides all below it, and what that will be is not known yet',
+        );
       // overlayfs always merges its roots, so there each name is hidden by itself.
       for (const lower of directory.lowers) {
         const fd = must(openAt(AT_FDCWD, lower, O_RDONLY | O_DIRECTORY), 'open', textOf(lower));

@@ -147,12 +147,26 @@ export class SnapshotTable {
     this.#changed(id);
   }
 
-  /** Turns an active tree into a committed one with a key of its own, and of another name to its driver where given. */
-  commit(id: SnapshotId, to: { key: string; labels: Labels; bytes: number; inodes: number; tree?: SnapshotId }): void {
+  /**
+   * Turns an active tree into a committed one with a key of its own, and of another name to its driver where given. One
+   * without a parent may get one.
+   */
+  commit(
+    id: SnapshotId,
+    to: {
+      key: string;
+      labels: Labels;
+      bytes: number;
+      inodes: number;
+      tree?: SnapshotId;
+      parent?: SnapshotId | undefined;
+    },
+  ): void {
     const at = microsecondsOf(now());
     this.#db.run(
       `UPDATE snapshots SET key = ?, kind = 'committed', confirmed = 1, labels = ?, bytes = ?, inodes = ?,
-         created_at = ?, updated_at = ?, tree = coalesce(?, tree), sealing = NULL WHERE id = ?`,
+         created_at = ?, updated_at = ?, tree = coalesce(?, tree), sealing = NULL,
+         parent = coalesce(parent, ?) WHERE id = ?`,
       to.key,
       labelsJson(to.labels),
       to.bytes,
@@ -160,6 +174,7 @@ export class SnapshotTable {
       at,
       at,
       to.tree ?? null,
+      to.parent === undefined ? null : Number(to.parent),
       Number(id),
     );
     this.#changed(id);

@@ -45,6 +45,8 @@ const isOverlayMark = (name: string): boolean =>
 
 /** Each layer holds only its difference, `<root>/<id>/fs`; the kernel shows them as one tree. */
 export class OverlayfsDriver implements SnapshotDriver {
+  /** An upper directory says by itself what it deletes, whatever it comes to lie upon. */
+  readonly rebases = true;
   readonly #directories: LayerDirectories;
   readonly #options: readonly string[];
   readonly #features: OverlayfsFeatures;

@@ -1,5 +1,6 @@
 import os from 'node:os';
 import type { Plugin } from '#core/plugins.ts';
+import { inUserNamespace } from '#sys/userns.ts';
 import { parseSnapshotterConfig, type SnapshotterConfig } from '../config.ts';
 import { OverlayfsDriver } from './overlayfs.ts';
 
@@ -19,7 +20,12 @@ export const overlayfsPlugin: Plugin<'snapshotter', SnapshotterConfig> = {
   start: ({ root, logger, signal, tell }, { rootPath = root, mountOptions, upperdirLabel, slowChown }) => {
     const remapIds = canRemap();
     // containerd's words: clients choose by them how a container gets ids of its own.
-    const capabilities = [...(remapIds ? ['remap-ids'] : []), ...(slowChown ? [] : ['only-remap-ids'])];
+    const capabilities = [
+      ...(remapIds ? ['remap-ids'] : []),
+      ...(slowChown ? [] : ['only-remap-ids']),
+      // Clients stack layers that were unpacked apart only where whiteouts can be made.
+      ...(inUserNamespace() ? [] : ['rebase']),
+    ];
     tell({ exports: { root: rootPath }, capabilities });
     return OverlayfsDriver.start(rootPath, mountOptions, logger, signal, { remapIds, upperdirLabel });
   },
