@@ -12,7 +12,8 @@ before(async () => {
 after(() => undo.disposeAsync());
 
 contentStoreSuite('ContentProxy before the content of another daemon', async () => {
-  const open = (): ContentProxy => new ContentProxy({ name: 'far', address: harbour.daemon.address }, 'suite');
+  const open = (): ContentProxy =>
+    undo.adopt(new ContentProxy({ name: 'far', address: harbour.daemon.address }, 'suite'), (it) => it.close());
   const store = open();
   return {
     store,
@@ -25,5 +26,4 @@ contentStoreSuite('ContentProxy before the content of another daemon', async () 
 async function removeAll(store: ContentProxy): Promise<void> {
   for (const ingest of await Array.fromAsync(store.ingests(never))) await store.abort(ingest, never);
   for (const { digest } of await Array.fromAsync(store.list(never))) await store.remove(digest, never);
-  store.close();
 }

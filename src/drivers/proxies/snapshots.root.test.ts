@@ -15,7 +15,9 @@ after(() => undo.disposeAsync());
 for (const snapshotter of ['overlayfs', 'native']) {
   snapshotDriverSuite(`SnapshotProxy before ${snapshotter} of another daemon`, async () => {
     const open = (): SnapshotProxy =>
-      new SnapshotProxy({ name: snapshotter, address: harbour.daemon.address }, 'suite');
+      undo.adopt(new SnapshotProxy({ name: snapshotter, address: harbour.daemon.address }, 'suite'), (it) =>
+        it.close(),
+      );
     const driver = open();
     return {
       driver,
@@ -33,5 +35,4 @@ async function removeAll(driver: SnapshotProxy): Promise<void> {
   const number = (id: string): number => Number(id.split('/')[1]);
   // Trees of the suite stand on those with smaller numbers.
   for (const id of left.toSorted((a, b) => number(b) - number(a))) await driver.remove(id, never);
-  driver.close();
 }
