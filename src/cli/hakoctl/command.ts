@@ -42,7 +42,7 @@ export interface Command<F extends Flags = Flags> {
 }
 
 /** Types a command by its own flags. */
-export const command = <const F extends Flags>(definition: Command<F>): Command => definition as unknown as Command;
+export const command = <const F extends Flags>(definition: Command<F>): Command => definition;
 
 /** A command in the tree. Its module is loaded only when it is the one that was asked for: every one costs start-up time. */
 export interface Leaf {

@@ -1,4 +1,5 @@
 import { fromBinary } from '@bufbuild/protobuf';
+import { codeOf, HakoError, messageOf } from '#base/errors.ts';
 import type { PlatformWords } from '#base/platforms.ts';
 import { Transfer } from '#proto/gen/containerd/services/transfer/v1/transfer_pb.ts';
 import { ImageStoreSchema } from '#proto/gen/containerd/types/transfer/imagestore_pb.ts';
@@ -89,10 +90,9 @@ export interface RegistryOptions {
 /** An image at a registry, with which the daemon speaks. Where it needs credentials it asks us for them. */
 export async function registryEnd(door: Containerd, options: RegistryOptions, undo: DisposableStack): Promise<End> {
   const { reference, credentials, hostDir = '', scheme = '', dump = false, trace = false, onLog } = options;
-  const auth = credentials === undefined ? undefined : undo.use(await RemoteStream.open(door, 'creds'));
+  const auth = credentials === undefined ? undefined : undo.use(await openStream(door, 'creds'));
   if (auth !== undefined && credentials !== undefined) void answerAuth(auth, reference, credentials).catch(() => {});
-  const logs =
-    onLog !== undefined && (dump || trace) ? undo.use(await RemoteStream.open(door, 'http-logs')) : undefined;
+  const logs = onLog !== undefined && (dump || trace) ? undo.use(await openStream(door, 'http-logs')) : undefined;
   if (logs !== undefined && onLog !== undefined) void pass(receiveBytes(logs), onLog).catch(() => {});
   const httpDebug =
     dump && trace ? HTTPDebug.BOTH : dump ? HTTPDebug.DEBUG : trace ? HTTPDebug.TRACE : HTTPDebug.DISABLED;
@@ -132,7 +132,7 @@ export async function importEnd(
   options: { readonly compress: boolean },
   undo: DisposableStack,
 ): Promise<End> {
-  const stream = undo.use(await RemoteStream.open(door, 'import'));
+  const stream = undo.use(await openStream(door, 'import'));
   return {
     any: wrap(ImageImportStreamSchema, { stream: stream.id, forceCompress: options.compress }),
     work: sendBytes(stream, data),
@@ -153,7 +153,7 @@ export async function exportEnd(
   options: ExportOptions,
   undo: DisposableStack,
 ): Promise<End> {
-  const stream = undo.use(await RemoteStream.open(door, 'export'));
+  const stream = undo.use(await openStream(door, 'export'));
   const tail = new TarTail();
   const receive = async (): Promise<void> => {
     for await (const piece of receiveBytes(stream)) {
@@ -175,6 +175,9 @@ export async function exportEnd(
   };
 }
 
+const openStream = (door: Containerd, purpose: string): Promise<RemoteStream> =>
+  RemoteStream.open(door, purpose).catch(withoutService);
+
 /** How long the last words about the progress may take after the transfer is over. */
 const lastWords = 1000;
 
@@ -186,7 +189,7 @@ export async function transfer(
   onProgress?: (progress: Progress) => void,
 ): Promise<void> {
   using undo = new DisposableStack();
-  const progress = onProgress === undefined ? undefined : undo.use(await RemoteStream.open(door, 'progress'));
+  const progress = onProgress === undefined ? undefined : undo.use(await openStream(door, 'progress'));
   const heard = progress === undefined ? undefined : hear(progress, onProgress!).catch(() => {});
   const stop = new AbortController();
   const call = door
@@ -205,11 +208,17 @@ export async function transfer(
       },
     ),
   );
-  await Promise.race([call, ...broken]);
+  await Promise.race([call.catch(withoutService), ...broken]);
   await Promise.all([source.rest?.(), destination.rest?.()]);
   if (heard !== undefined)
     await Promise.race([heard, new Promise((resolve) => setTimeout(resolve, lastWords).unref())]);
 }
+
+/** containerd has it since 1.7. */
+const withoutService = (error: unknown): never => {
+  if (codeOf(error) !== 'unimplemented' || !/unknown (?:service|method)/.test(messageOf(error))) throw error;
+  throw new HakoError('unimplemented', 'this daemon has no transfer service (containerd before 1.7 has none)', error);
+};
 
 async function hear(stream: RemoteStream, onProgress: (progress: Progress) => void): Promise<void> {
   for await (const any of stream.receive())

@@ -7,6 +7,7 @@ import { chooseSnapshotter, snapshots, type Mount } from '#client/containerd/sna
 import { unpackImage } from '#client/containerd/unpack.ts';
 import type { Containerd } from '#client/containerd.ts';
 import { mountOn, unmountFrom } from '#client/mounting.ts';
+import type { FlagSpec } from '../../flags.ts';
 import { print } from '../../output.ts';
 import { command } from '../command.ts';
 import { findImage } from '../image-names.ts';
@@ -14,9 +15,10 @@ import { registryFlags } from '../registry-flags.ts';
 import { snapshotterFlag } from './images-check.ts';
 
 /** `ctr` takes them here too, and does nothing with them. */
-const hidden = Object.fromEntries(
+const hidden: Record<string, FlagSpec> = Object.fromEntries(
   Object.entries(registryFlags).map(([name, flag]) => [name, { ...flag, hidden: true }]),
 );
+hidden['label'] = { kind: 'many', hidden: true, help: 'Without effect, as in ctr' };
 const lifetime = 24 * 3_600_000;
 
 const ignoreMissing = (error: unknown): void => {
@@ -30,7 +32,6 @@ export const mountImage = command({
   flags: {
     ...hidden,
     ...snapshotterFlag,
-    label: { kind: 'many', hidden: true, help: 'Without effect, as in ctr' },
     rw: { kind: 'on', help: 'Enable write support on the mount' },
     platform: {
       kind: 'one',

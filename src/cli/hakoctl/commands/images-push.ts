@@ -1,4 +1,6 @@
+import { codeOf } from '#base/errors.ts';
 import { parsePlatform } from '#base/platforms.ts';
+import { parseReference } from '#base/reference.ts';
 import { images } from '#client/containerd/images.ts';
 import { leaseId } from '#client/containerd/lease-scope.ts';
 import { contents } from '#client/containerd/content.ts';
@@ -62,22 +64,30 @@ async function nameManifest(
 export const tag = command({
   usage: '[flags] <source> <target> [<target> ...]',
   description:
-    'Short names are completed. An image that has the name already is replaced: --force is how it is anyway.',
+    'Short names are completed. A target that is there already is replaced; with --local that is an error, unless --force\nis given too.',
   flags: {
-    force: { kind: 'on', help: 'Force target_ref to be created, regardless if it already exists' },
-    local: { kind: 'on', help: localHelp },
+    force: { kind: 'on', help: 'With --local: replace a target that is there' },
+    local: { kind: 'on', help: 'Ask the image store instead of the transfer service, which old daemons do not have' },
     'skip-reference-check': { kind: 'on', help: 'Take the target as it is written, whatever it is' },
   },
   takes: [2, Infinity],
   examples: [['images tag alpine registry.example/alpine:3', 'a second name']],
   async run(context, { flags, rest: [word = '', ...targets] }) {
-    const { name } = await findImage(context, word);
-    const { parseReference } = await import('#base/reference.ts');
-    for (const target of targets) {
-      if (!flags['skip-reference-check']) parseReference(target);
-      const whole = flags['skip-reference-check'] ? target : wholeName(target);
-      await transfer(context.door, imageStore({ name }), imageStore({ name: whole }));
+    const { name, labels, target } = await findImage(context, word);
+    const api = images(context.door);
+    for (const written of targets) {
+      if (!flags['skip-reference-check']) parseReference(written);
+      const whole = flags['skip-reference-check'] ? written : wholeName(written);
+      if (!flags.local) await transfer(context.door, imageStore({ name }), imageStore({ name: whole }));
+      else {
+        if (flags.force) await api.delete({ name: whole }).catch(ignoreMissing);
+        await api.create({ image: { name: whole, labels, ...(target === undefined ? {} : { target }) } });
+      }
       print(1, `${whole}\n`);
     }
   },
 });
+
+const ignoreMissing = (error: unknown): void => {
+  if (codeOf(error) !== 'not-found') throw error;
+};

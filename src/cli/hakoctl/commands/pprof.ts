@@ -45,17 +45,17 @@ function profileCommand(name: string, { path, debug, seconds }: Profile): Comman
     examples: [[`pprof -d /run/containerd/debug.sock ${name} >${name}.out`, "containerd's"]],
     async run({ group }, { flags: given }) {
       const socket = String(group['debug-socket']);
-      const milliseconds = duration('seconds', given['seconds'] as string | undefined);
+      const milliseconds = duration('seconds', given['seconds']);
       const query = new URLSearchParams({
         ...(milliseconds === undefined ? {} : { seconds: String(milliseconds / 1000) }),
-        debug: String(wholeNumber('debug', given['debug'] as string | undefined) ?? 0),
+        debug: String(wholeNumber('debug', given['debug']) ?? 0),
       });
       await stat(socket).catch((error: unknown) => {
         const why =
           "no such socket; only daemons written in Go have one, and hakod is none: --debug-socket names containerd's";
         throw new HakoError('unavailable', `cannot access debug socket "${socket}": ${why}`, error);
       });
-      const reply = await request({ path: socket }, 'GET', `/debug/pprof/${path}?${query}`, {});
+      const reply = await request({ path: socket }, 'GET', `/debug/pprof/${path}?${query.toString()}`, {});
       if (reply.status !== 200) throw replyError(reply.status, (await whole(reply.body)).toString());
       for await (const piece of reply.body) await pour(1, piece);
     },
