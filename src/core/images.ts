@@ -11,6 +11,8 @@ export interface Descriptor {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly platform?: Platform;
   readonly artifactType?: string;
+  /** Where else the bytes are: of foreign layers, which registries need not keep. */
+  readonly urls?: readonly string[];
 }
 
 /** OCI image-spec, image-index.md: where an image runs. */

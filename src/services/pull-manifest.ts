@@ -64,7 +64,7 @@ function checkMediaType(digest: Digest, body: Json, descriptor: Descriptor): voi
 
 function readDescriptor(owner: Digest, value: unknown, what: string): Descriptor {
   if (!isObject(value)) throw wrong(owner, `${what} is no descriptor`);
-  const { mediaType, digest, size, annotations, platform, artifactType } = value;
+  const { mediaType, digest, size, annotations, platform, artifactType, urls } = value;
   if (typeof mediaType !== 'string' || typeof digest !== 'string')
     throw wrong(owner, `${what} lacks mediaType or digest`);
   try {
@@ -81,6 +81,9 @@ function readDescriptor(owner: Digest, value: unknown, what: string): Descriptor
     ...(isObject(annotations) ? { annotations: texts(annotations) } : {}),
     ...(isObject(platform) ? readPlatform(platform) : {}),
     ...(typeof artifactType === 'string' ? { artifactType } : {}),
+    ...(Array.isArray(urls) && urls.length > 0
+      ? { urls: urls.filter((one) => typeof one === 'string').slice(0, 8) }
+      : {}),
   };
 }
 

@@ -1,4 +1,4 @@
-import { HakoError } from '#base/errors.ts';
+import { codeOf, HakoError } from '#base/errors.ts';
 import type { Descriptor } from '#core/images.ts';
 import type { EndpointClient } from './endpoint-client.ts';
 import { NetworkError } from './errors.ts';
@@ -24,7 +24,14 @@ export async function download(
   if (target.size >= 0 && offset > target.size)
     throw new HakoError('out-of-range', `blob "${target.digest}": offset ${offset} is past its ${target.size} bytes`);
   if (offset === target.size) return nothing();
-  const open = (at: number): Promise<Opened> => firstOf((client) => openAt(client, repository, target, at, signal));
+  const open = async (at: number): Promise<Opened> => {
+    try {
+      return await firstOf((client) => openAt(client, repository, target, at, signal));
+    } catch (error) {
+      if (codeOf(error) !== 'not-found') throw error;
+      return await openElsewhere(firstOf, repository, target, at, error, signal);
+    }
+  };
   // The first answer is waited for, so that "not found" comes before the caller makes room for the bytes.
   const first = await open(offset);
   return read(first, open, target, offset, retries, signal);
@@ -37,18 +44,45 @@ interface Opened {
   readonly skip: number;
 }
 
+/** A foreign layer that no registry has is fetched from where its manifest says, without any login of ours. */
+async function openElsewhere(
+  firstOf: FirstOf,
+  repository: string,
+  target: Descriptor,
+  offset: number,
+  error: unknown,
+  signal: AbortSignal,
+): Promise<Opened> {
+  let last = error;
+  const urls = /\.(?:nondistributable|foreign)\./.test(target.mediaType) ? (target.urls ?? []) : [];
+  for (const url of urls) {
+    const address = URL.parse(url);
+    if (address === null) continue;
+    address.username = '';
+    address.password = '';
+    try {
+      return await firstOf((client) => openAt(client, repository, target, offset, signal, address));
+    } catch (failure) {
+      signal.throwIfAborted();
+      last = failure;
+    }
+  }
+  throw last;
+}
+
 async function openAt(
   client: EndpointClient,
   repository: string,
   target: Descriptor,
   offset: number,
   signal: AbortSignal,
+  elsewhere?: URL,
 ): Promise<Opened> {
   const manifest = isManifestType(target.mediaType);
   const response = await client.ask(
     {
       method: 'GET',
-      to: `${manifest ? 'manifests' : 'blobs'}/${target.digest}`,
+      to: elsewhere ?? `${manifest ? 'manifests' : 'blobs'}/${target.digest}`,
       headers: {
         accept: manifest ? [target.mediaType, ...manifestTypes].join(', ') : '*/*',
         // A proxy that compresses on its own would spoil size and digest.
@@ -58,7 +92,7 @@ async function openAt(
     },
     signal,
   );
-  const { host } = client.endpoint;
+  const { host } = elsewhere ?? client.endpoint;
   if (response.status === 200) return { host, response, skip: offset };
   if (response.status === 206 && offset > 0) {
     const start = /^bytes (\d+)-/.exec(response.header('content-range') ?? '')?.[1];

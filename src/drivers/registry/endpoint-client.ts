@@ -20,6 +20,7 @@ export interface EndpointParts {
   readonly action: 'pull' | 'push';
   /** Another repository to read from, for mounting a blob across. */
   readonly from?: string | undefined;
+  readonly observe?: ((text: string) => void) | undefined;
   /** Asked only when the registry wants to know, and with what it said. */
   readonly credentials: (challenges: readonly string[], signal: AbortSignal) => Promise<Credentials | undefined>;
 }
@@ -88,7 +89,7 @@ export class EndpointClient {
   }
 
   #send(question: Question, url: URL, authorization: string | undefined, signal: AbortSignal): Promise<HttpResponse> {
-    const { http, endpoint } = this.#parts;
+    const { http, endpoint, observe } = this.#parts;
     return http.send(
       {
         method: question.method,
@@ -102,6 +103,7 @@ export class EndpointClient {
         tls: endpoint.tls,
         dialTimeout: endpoint.dialTimeout,
         httpFallback: endpoint.httpFallback,
+        observe,
         ...(question.body === undefined ? {} : { body: question.body }),
       },
       signal,
@@ -110,7 +112,7 @@ export class EndpointClient {
 
   /** An upload may be sent elsewhere; that place gets the bytes, no login and no headers of ours. */
   #askStranger(question: Question, url: URL, signal: AbortSignal): Promise<HttpResponse> {
-    const { http, endpoint } = this.#parts;
+    const { http, endpoint, observe } = this.#parts;
     if (url.protocol !== 'https:' && (url.protocol !== 'http:' || this.#secure)) {
       throw new HakoError(
         'unavailable',
@@ -123,6 +125,7 @@ export class EndpointClient {
         url,
         headers: { 'user-agent': userAgent, ...question.headers },
         tls: { ...plainTls, ca: endpoint.tls.ca, skipVerify: endpoint.tls.skipVerify },
+        observe,
         ...(question.body === undefined ? {} : { body: question.body }),
       },
       signal,

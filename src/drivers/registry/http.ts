@@ -2,6 +2,7 @@ import http from 'node:http';
 import https from 'node:https';
 import { HakoError } from '#base/errors.ts';
 import { isTlsMismatch, NetworkError, networkError } from './errors.ts';
+import { requestHead, responseHead } from './heads.ts';
 import { Incoming, type HttpResponse } from './response.ts';
 import { secureOptions, type TlsSettings } from './tls.ts';
 
@@ -23,6 +24,7 @@ export interface HttpRequest {
   /** Try plain HTTP on the same port where TLS meets a server that does not speak it. Loopback only. */
   readonly httpFallback?: boolean;
   readonly body?: Uint8Array | (() => AsyncIterable<Uint8Array>);
+  readonly observe?: ((text: string) => void) | undefined;
 }
 
 const maxRedirects = 10;
@@ -98,6 +100,7 @@ export class HttpClient implements Disposable {
       agent: this.#agent(request, secure),
       signal,
     });
+    request.observe?.(requestHead(outgoing));
     const limits = watch(outgoing, secure, url.host, {
       ...this.#timeouts,
       dial: request.dialTimeout ?? this.#timeouts.dial,
@@ -112,6 +115,7 @@ export class HttpClient implements Disposable {
     try {
       const incoming = await Promise.race([transmit(outgoing, body, limits, left), answered]);
       left.answered = true;
+      request.observe?.(responseHead(incoming));
       return new Incoming(incoming, url, this.#timeouts.idle, signal, outgoing.writableEnded);
     } catch (error) {
       outgoing.destroy();

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -303,4 +304,33 @@ test('an upload that is sent elsewhere takes no login along', async (t) => {
   };
   assert.equal(await registry.pushBlob(`${server.host}/a:1`, layer, data, { credentials: testUser }, signal), 'pushed');
   assert.equal(storage.requests[0]?.headers.authorization, undefined);
+});
+
+test('a foreign layer that the registry does not have comes from where its manifest says, without a login', async (t) => {
+  const { registry } = await scratch(t);
+  const data = Buffer.from('foreign waters');
+  const digest = `sha256:${createHash('sha256').update(data).digest('hex')}`;
+  await using far = await serve((_request, response) => void response.end(data));
+  await using near = await serve((request, response) => {
+    if (request.headers.authorization === undefined)
+      return void response.writeHead(401, { 'www-authenticate': 'Basic realm="near"' }).end();
+    response.writeHead(404).end();
+  });
+  const urls = ['no address', `${near.url}/gone`, `${far.url.replace('http://', 'http://me:word@')}/layer`];
+  const mediaType = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip';
+  const fetch = async (target: Descriptor): Promise<string> => {
+    const chunks: Uint8Array[] = [];
+    const options = { credentials: testUser };
+    for await (const chunk of await registry.fetch(`${near.host}/a:1`, target, 8, options, signal)) chunks.push(chunk);
+    return Buffer.concat(chunks).toString();
+  };
+  const target: Descriptor = { mediaType, digest, size: data.length, urls };
+  assert.equal(await fetch(target), 'waters');
+  assert.equal(far.requests[0]?.headers.authorization, undefined);
+  const asked = far.requests.length;
+  await assert.rejects(fetch({ ...target, mediaType: 'application/vnd.oci.image.layer.v1.tar' }), {
+    code: 'not-found',
+  });
+  assert.equal(far.requests.length, asked);
+  await assert.rejects(fetch({ ...target, urls: [`${near.url}/gone`] }), { code: 'not-found' });
 });

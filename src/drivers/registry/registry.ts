@@ -183,6 +183,7 @@ export class RegistryClient implements Registry, Disposable {
       repository: name.path,
       action,
       from,
+      observe: options.observe,
       credentials: (challenges, signal) => this.#logins.find(endpoint, name, options, challenges, signal),
     });
   }
