@@ -40,6 +40,8 @@ export interface RegistryOptions {
   readonly hostsDir?: string;
   /** The scheme of a registry that hosts.toml says nothing about. */
   readonly defaultScheme?: 'http' | 'https';
+  /** Hears the heads of requests and answers, as they go over the wire but for secrets. */
+  readonly observe?: (text: string) => void;
   /** Overrides hosts.toml for this request. */
   readonly plainHttp?: boolean;
   readonly skipVerify?: boolean;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HakoError } from '#base/errors.ts';
 import { abortable } from '#base/locks.ts';
 import { DataSchema, WindowUpdateSchema } from '#proto/gen/containerd/types/transfer/streaming_pb.ts';
@@ -109,5 +110,36 @@ export class ByteSender {
     }
     this.#ended = true;
     this.#wake.resolve();
+  }
+}
+
+/** How much text may wait for a client that reads slowly; more is not sent. */
+const longestLog = 1024 * 1024;
+
+/** Sends text that nobody waits for. */
+export class LogSender {
+  readonly #sender: ByteSender;
+  #last: Promise<void> = Promise.resolve();
+  #waiting = 0;
+
+  constructor(stream: ObjectStream, signal: AbortSignal) {
+    this.#sender = new ByteSender(stream, signal);
+  }
+
+  write(text: string): void {
+    const bytes = Buffer.from(text);
+    if (this.#waiting + bytes.length > longestLog) return;
+    this.#waiting += bytes.length;
+    this.#last = this.#last
+      .then(() => this.#sender.write(bytes))
+      // A client that does not listen is no reason to stop.
+      .catch(() => {})
+      .finally(() => (this.#waiting -= bytes.length));
+  }
+
+  /** Ends the stream after what a client that keeps up can still take. */
+  async end(patience = 1000): Promise<void> {
+    await Promise.race([this.#last, sleep(patience, undefined, { ref: false })]);
+    this.#sender.close();
   }
 }

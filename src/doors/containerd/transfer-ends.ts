@@ -1,5 +1,5 @@
 import type { Call } from '#base/call.ts';
-import { HakoError, invalid, unimplemented } from '#base/errors.ts';
+import { codeOf, HakoError, invalid, messageOf, unimplemented } from '#base/errors.ts';
 import { Locks } from '#base/locks.ts';
 import type { Any } from '#core/any.ts';
 import type { Platform } from '#core/images.ts';
@@ -14,13 +14,14 @@ import {
   AuthRequestSchema,
   AuthResponseSchema,
   AuthType,
+  HTTPDebug,
   OCIRegistrySchema,
   type RegistryResolver,
 } from '#proto/gen/containerd/types/transfer/registry_pb.ts';
 import type { ObjectStream, Streaming } from '#services/streaming.ts';
 import type { StoreEnd, TransferEnd } from '#services/transfer/ends.ts';
 import { isKnown, packed, unpacked } from './any.ts';
-import { ByteSender, receiveBytes } from './byte-stream.ts';
+import { ByteSender, LogSender, receiveBytes } from './byte-stream.ts';
 
 /** How long after a transfer its client may go on sending, in milliseconds. */
 const lateClose = 1000;
@@ -118,14 +119,17 @@ function registryEnd(any: Any, call: Call, streaming: Streaming): OpenEnd {
   const open = (id: string | undefined): ObjectStream | undefined =>
     id === undefined || id === '' ? undefined : streaming.get(call, id);
   const logins = open(resolver?.authStream);
-  const logs = open(resolver?.logsStream);
+  const id = resolver?.logsStream ?? '';
+  const logs = id === '' ? undefined : new LogSender(findLogs(streaming, call, id), call.signal);
+  const wanted = resolver?.httpDebug === HTTPDebug.DEBUG || resolver?.httpDebug === HTTPDebug.BOTH;
   const options: RegistryOptions = {
     ...registryOptions(resolver),
     ...(logins !== undefined && { authorize: askingClient(logins) }),
+    ...(logs !== undefined && wanted && { observe: (text) => logs.write(text) }),
   };
   const close = async (): Promise<void> => {
     logins?.close();
-    logs?.close();
+    await logs?.end();
   };
   return { end: { kind: 'registry', reference, options }, [Symbol.asyncDispose]: close };
 }
@@ -140,6 +144,15 @@ function registryOptions(resolver: RegistryResolver | undefined): RegistryOption
     ...(hostDir !== '' && { hostsDir: hostDir }),
     ...(defaultScheme !== '' && { defaultScheme }),
   };
+}
+
+/** containerd says which of the two streams it misses. */
+function findLogs(streaming: Streaming, call: Call, id: string): ObjectStream {
+  try {
+    return streaming.get(call, id);
+  } catch (error) {
+    throw new HakoError(codeOf(error), `failed to get stream for HTTP debug logs: ${messageOf(error)}`, error);
+  }
 }
 
 /** Asks one thing after the other: the stream has no way to say which question an answer is for. */

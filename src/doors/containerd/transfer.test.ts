@@ -24,6 +24,7 @@ import {
   AuthRequestSchema,
   AuthResponseSchema,
   AuthType,
+  HTTPDebug,
   OCIRegistrySchema,
 } from '#proto/gen/containerd/types/transfer/registry_pb.ts';
 import { DataSchema, WindowUpdateSchema } from '#proto/gen/containerd/types/transfer/streaming_pb.ts';
@@ -281,6 +282,29 @@ test('a registry that wants a login has its client asked, one host after the oth
     { type: 'header', secret: 'Bearer x' },
     { type: 'none' },
   ]);
+});
+
+test('what a registry says goes to a client that wants to see it', async (t) => {
+  const it = await house(t);
+  const line = await Line.open(it.client, 'log');
+  it.work = async (_call, from) => {
+    const { observe } = (from as RegistryEnd).options;
+    observe!('GET /v2/ HTTP/1.1\r\n');
+    observe!('HTTP/1.1 200 OK\r\n');
+  };
+  const resolver = { logsStream: 'log', httpDebug: HTTPDebug.DEBUG };
+  const source = wire(packed(OCIRegistrySchema, { reference: 'example.com/a:1', resolver }));
+  const done = transfer(it, source, store());
+  line.send(packed(WindowUpdateSchema, { update: 65536 }));
+  let text = '';
+  for (let object = await line.receive(); object !== undefined; object = await line.receive())
+    text += Buffer.from(unpacked(DataSchema, object).data).toString();
+  assert.equal(text, 'GET /v2/ HTTP/1.1\r\nHTTP/1.1 200 OK\r\n');
+  await done;
+  await assert.rejects(transfer(it, source, store()), {
+    code: 'not-found',
+    message: 'failed to get stream for HTTP debug logs: not found',
+  });
 });
 
 test('what cannot be done is refused in the words of containerd', async (t) => {
