@@ -49,7 +49,7 @@ export class Unpacker {
     for (const [at, layer] of layers.entries()) {
       const name = chain[at] ?? '';
       using _lock = await this.#locks.hold(`${call.namespace}/${snapshotter}/${name}`, call.signal);
-      const mounted = await this.#prepare(call, snapshotter, name, parent, layer.diffId);
+      const mounted = await this.#prepare(call, snapshotter, name, parent, layer);
       if (mounted === undefined) {
         // The snapshot is there; the blob is wanted all the same, or the image could not be pushed.
         await layer.fetched;
@@ -69,10 +69,10 @@ export class Unpacker {
     snapshotter: string,
     name: string,
     parent: string,
-    diffId: Digest,
+    { descriptor, diffId }: UnpackLayer,
   ): Promise<{ key: string; mounts: readonly Mount[]; labels: Record<string, string> } | undefined> {
     const { snapshots } = this.#parts;
-    const labels = { 'containerd.io/snapshot.ref': name };
+    const labels = { ...inherited(descriptor), 'containerd.io/snapshot.ref': name };
     for (let attempt = 1; ; attempt++) {
       const key = `extract-${uniquePart()} ${name}`;
       try {
@@ -152,6 +152,10 @@ export class Unpacker {
     }
   }
 }
+
+/** What a layer's annotations say to the snapshotter becomes labels of its snapshot. */
+const inherited = ({ annotations = {} }: Descriptor): Record<string, string> =>
+  Object.fromEntries(Object.entries(annotations).filter(([key]) => key.startsWith('containerd.io/snapshot/')));
 
 /** Nanoseconds and chance, as in the keys of containerd's unpacker. */
 const uniquePart = (): string => `${process.hrtime.bigint() % 1_000_000_000n}-${randomBytes(3).toString('base64url')}`;

@@ -60,10 +60,10 @@ function serveImage(
 }
 
 function nothingLeft({ bridge }: Harbour, on: Call = call): void {
-  assert.deepEqual(bridge.images.list(on, []), []);
+  assert.deepEqual([...bridge.images.list(on, [])], []);
   assert.deepEqual([...bridge.content.list(on, [])], []);
   assert.deepEqual([...bridge.snapshots.list(on, '', [])], []);
-  assert.deepEqual(bridge.leases.list(on, []), []);
+  assert.deepEqual([...bridge.leases.list(on, [])], []);
 }
 
 test('a pulled image has the names, labels and order that containerd gives', { skip: noRegistry() }, async () => {
@@ -109,7 +109,7 @@ test('a pulled image has the names, labels and order that containerd gives', { s
     );
   }
   assert.equal(content.find(call, other.target.digest), undefined);
-  assert.deepEqual(bridge.leases.list(call, []), []);
+  assert.deepEqual([...bridge.leases.list(call, [])], []);
   assert.equal(harbour.syncs(), 1);
 
   assert.deepEqual(events[0], { kind: 'resolved', target: index.target });
@@ -154,9 +154,9 @@ test('many who want the same layers at once fetch and unpack them once, also fro
     assert.equal(server.requests.filter(({ url }) => url.endsWith(digest)).length, 1, digest);
   }
   assert.equal(harbour.differ.applied.length, 6);
-  assert.equal(harbour.bridge.images.list(call, []).length, 3);
-  assert.equal(harbour.bridge.images.list(away, []).length, 3);
-  assert.deepEqual([...harbour.bridge.leases.list(call, []), ...harbour.bridge.leases.list(away, [])], []);
+  assert.equal([...harbour.bridge.images.list(call, [])].length, 3);
+  assert.equal([...harbour.bridge.images.list(away, [])].length, 3);
+  assert.deepEqual([...harbour.bridge.leases.list(call, []), ...[...harbour.bridge.leases.list(away, [])]], []);
 });
 
 test('a layer that is in an image twice is fetched once and unpacked in both places', async () => {
@@ -166,6 +166,22 @@ test('a layer that is in an image twice is fetched once and unpacked in both pla
   await using harbour = await openHarbour();
   await harbour.pulls.pull(call, `${server.host}/twice:1`, {}, quiet);
   assert.equal([...harbour.bridge.snapshots.list(call, '', [])].length, 3);
+});
+
+test("what a layer's annotations say to the snapshotter become labels of its snapshot", async () => {
+  const said = { 'containerd.io/snapshot/deck': 'lower' };
+  const plain = makeImage({ layers: [[{ name: 'a', data: 'a' }]] });
+  const body = JSON.parse(plain.manifest.toString()) as { layers: object[] };
+  const layers = [{ ...body.layers[0], annotations: { ...said, 'containerd.io/snapshot.ref': 'x', other: 'no' } }];
+  const manifest = Buffer.from(JSON.stringify({ ...body, layers }));
+  const digest = `sha256:${createHash('sha256').update(manifest).digest('hex')}`;
+  const target = { ...plain.target, digest, size: manifest.length };
+  await using server = await serveImage({ ...plain, manifest, target }, () => false);
+  await using harbour = await openHarbour();
+  await harbour.pulls.pull(call, `${server.host}/said:1`, {}, quiet);
+  const [snapshot, ...others] = harbour.bridge.snapshots.list(call, '', []);
+  assert.deepEqual(others, []);
+  assert.deepEqual(snapshot?.labels, { ...said, 'containerd.io/snapshot.ref': snapshot?.name });
 });
 
 test('a connection that is cut is taken up again where it broke', async () => {
@@ -224,7 +240,7 @@ test('a registry that goes away in the middle ends the pull; the next one goes o
     message: `layer "${layer?.digest}": registry "${server.host}": connection was cut by the other side`,
   });
   await gc.run(call.signal);
-  const [left, ...others] = leases.list(call, []);
+  const [left, ...others] = [...leases.list(call, [])];
   assert.deepEqual(others, []);
   assert.equal(left?.labels['hakobune.io/pull'], name);
   const expires = Date.parse(left?.labels['containerd.io/gc.expire'] ?? '') - Date.now();
@@ -234,7 +250,7 @@ test('a registry that goes away in the middle ends the pull; the next one goes o
   assert.ok(half.offset > 0 && half.offset <= 250_000, String(half.offset));
   // What was unpacked goes, and no name leads to the rest.
   assert.deepEqual([...snapshots.list(call, '', [])], []);
-  assert.deepEqual(harbour.bridge.images.list(call, []), []);
+  assert.deepEqual([...harbour.bridge.images.list(call, [])], []);
 
   broken = false;
   const before = server.requests.length;
@@ -243,7 +259,7 @@ test('a registry that goes away in the middle ends the pull; the next one goes o
   assert.equal(sent, 250_000 + whole.length - half.offset);
   const blobs = server.requests.slice(before).filter(({ url }) => url.includes('/blobs/'));
   assert.ok(blobs.length <= 2, JSON.stringify(blobs.map(({ url }) => url)));
-  assert.deepEqual(leases.list(call, []), []);
+  assert.deepEqual([...leases.list(call, [])], []);
   assert.deepEqual(await content.statuses(call, []), []);
   await harbour.bridge.images.delete(call, name, { sync: true });
   nothingLeft(harbour);
@@ -263,7 +279,7 @@ test('what an unfinished pull has left goes when the next one fails for good, an
   const name = `${server.host}/ark:1`;
   await assert.rejects(harbour.pulls.pull(call, name, {}, quiet), { code: 'unavailable' });
   await assert.rejects(harbour.pulls.pull(call, name, {}, quiet), { code: 'unavailable' });
-  assert.equal(leases.list(call, []).length, 1);
+  assert.equal([...leases.list(call, [])].length, 1);
   await harbour.pulls.forget(call);
   await gc.run(call.signal);
   nothingLeft(harbour);
@@ -309,7 +325,7 @@ test("what a pull made is given to the caller's lease; a failed one leaves nothi
   spoiled = false;
   await harbour.pulls.pull(mine, name, {}, quiet);
   assert.deepEqual(
-    leases.list(call, []).map(({ id }) => id),
+    [...leases.list(call, [])].map(({ id }) => id),
     ['mine'],
   );
   await images.delete(call, name, { sync: true });
@@ -404,7 +420,7 @@ test('after a kill downloads stay, and trees that were not synced go', async () 
   await leases.create(call, 'empty', label);
   await harbour.pulls.recover(call);
   assert.deepEqual(
-    leases.list(call, []).map(({ id }) => [id, leases.resources(call, id).map(({ type }) => type)]),
+    [...leases.list(call, [])].map(({ id }) => [id, leases.resources(call, id).map(({ type }) => type)]),
     [
       ['client', ['content', 'ingests', 'snapshots/overlayfs']],
       ['left', ['content', 'ingests']],
