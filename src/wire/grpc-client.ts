@@ -148,7 +148,10 @@ export class GrpcClient {
     });
     // Calls under way tell of the failure; without a listener it would end the program.
     session.on('error', () => {});
-    session.once('connect', () => session.setLocalWindowSize(sessionWindow));
+    session.once('connect', () => {
+      // It may have been closed while it was being made.
+      if (!session.destroyed) session.setLocalWindowSize(sessionWindow);
+    });
     this.#limitConnecting(session);
     // An idle connection does not keep a program running; a call on it does, through its own promise.
     this.#session = session;
