@@ -35,9 +35,13 @@ export class TarArchives implements Archives {
     await ask({ do: 'begin', id, algorithm });
     let actual: unknown;
     try {
+      // One buffer goes back and forth: copies that threads make of messages fill the memory faster than it is freed.
+      let buffer = new SharedArrayBuffer(0);
       for await (const data of source) {
-        // The bytes go on while they are hashed; both want them, so the thread gets a copy.
-        const hashed = ask({ do: 'update', id, data });
+        if (buffer.byteLength < data.length) buffer = new SharedArrayBuffer(data.length);
+        new Uint8Array(buffer).set(data);
+        // The bytes go on while they are hashed.
+        const hashed = ask({ do: 'update', id, buffer, length: data.length });
         hashed.catch(() => {});
         yield data;
         await hashed;

@@ -6,7 +6,8 @@ import { serveThread } from '#base/threads.ts';
 
 export type HashRequest =
   | { readonly do: 'begin'; readonly id: number; readonly algorithm: DigestAlgorithm }
-  | { readonly do: 'update'; readonly id: number; readonly data: Uint8Array }
+  /** `buffer` is the caller's again when this is answered. */
+  | { readonly do: 'update'; readonly id: number; readonly buffer: SharedArrayBuffer; readonly length: number }
   | { readonly do: 'end'; readonly id: number };
 
 const hashes = new Map<number, { readonly algorithm: DigestAlgorithm; readonly hash: Hash }>();
@@ -19,7 +20,7 @@ serveThread((request: HashRequest): string | undefined => {
   const found = hashes.get(request.id);
   if (found === undefined) return undefined;
   if (request.do === 'update') {
-    found.hash.update(request.data);
+    found.hash.update(new Uint8Array(request.buffer, 0, request.length));
     return undefined;
   }
   hashes.delete(request.id);

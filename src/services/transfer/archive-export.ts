@@ -20,7 +20,7 @@ export interface ExporterParts {
 }
 
 const sourcePrefix = 'containerd.io/distribution.source';
-const chunkSize = 256 * 1024;
+const chunkSize = 64 * 1024;
 /** An index may lead to an index, but not for ever. */
 const maxDepth = 4;
 
