@@ -21,7 +21,7 @@ describe('a snapshotter behind a socket', { skip: noContainers('ctr') }, () => {
     const dir = undo.adopt(mkdtempSync(join(tmpdir(), 'hp-')), (path) => rmSync(path, { recursive: true }));
     const address = join(dir, 'far.sock');
     remote = undo.adopt(new RemoteSnapshotter(address), (it) => it.stop());
-    const config = `version = 3\n[proxy_plugins.far]\ntype = "snapshot"\naddress = "${address}"\ncapabilities = ["remap-ids"]\n`;
+    const config = `version = 3\n[proxy_plugins.far]\ntype = "snapshot"\naddress = "${address}"\ncapabilities = ["rebase"]\n`;
     // The daemon starts first: the proxy may come later.
     harbour = await openHarbour(undo, { config });
     await remote.start();
@@ -89,6 +89,23 @@ describe('a snapshotter behind a socket', { skip: noContainers('ctr') }, () => {
     assert.equal(remote.trees.get('two/5/top')?.parent, 'layer');
     output(await within('two', 'remove', 'top'));
     output(await within('two', 'remove', 'layer'));
+    await eventually(() => assert.deepEqual(remote.names(), []));
+  });
+
+  test('a tree is put upon its parent at commit, and all goes in an order that it can follow', async () => {
+    const client = new GrpcClient(harbour.daemon.address, { 'containerd-namespace': 'apart' });
+    undo.defer(() => client.close());
+    const { prepare, commit, stat } = client.service(Snapshots);
+    await prepare({ snapshotter: 'far', key: 'upper work' });
+    await prepare({ snapshotter: 'far', key: 'lower work' });
+    await commit({ snapshotter: 'far', key: 'lower work', name: 'lower' });
+    await commit({ snapshotter: 'far', key: 'upper work', name: 'upper', parent: 'lower' });
+    assert.equal((await stat({ snapshotter: 'far', key: 'upper' })).info?.parent, 'lower');
+    assert.match(remote.trees.get(remote.names().find((name) => name.endsWith('upper')) ?? '')?.parent ?? '', /lower$/);
+    // The collector takes both at once, as nothing needs them.
+    const lease = ['-n', 'apart', 'leases'];
+    output(await harbour.guests.ctr([...lease, 'create', '--id', 'any']));
+    output(await harbour.guests.ctr([...lease, 'delete', '--sync', 'any']));
     await eventually(() => assert.deepEqual(remote.names(), []));
   });
 

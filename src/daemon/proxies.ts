@@ -15,12 +15,12 @@ type Settings = Config['proxy_plugins'][string];
 /** What stands for a plugin that is in another process. `owner` tells our things there from those of others. */
 interface ProxyKind<Kind extends PluginKind> {
   readonly kind: Kind;
-  connect(at: ProxyAddress, owner: string): PluginContracts[Kind] & { close(): void };
+  connect(at: ProxyAddress, owner: string, capabilities: readonly string[]): PluginContracts[Kind] & { close(): void };
 }
 
 const snapshots: ProxyKind<'snapshotter'> = {
   kind: 'snapshotter',
-  connect: (at, owner) => new SnapshotProxy(at, owner),
+  connect: (at, owner, capabilities) => new SnapshotProxy(at, owner, { rebases: capabilities.includes('rebase') }),
 };
 const content: ProxyKind<'content'> = { kind: 'content', connect: (at, owner) => new ContentProxy(at, owner) };
 const diffs: ProxyKind<'differ'> = { kind: 'differ', connect: (at) => new DiffProxy(at) };
@@ -68,7 +68,7 @@ export function proxyPlugins(settings: Config['proxy_plugins'], owner: string, l
         parseConfig: () => null,
         start: async ({ tell, signal }) => {
           tell(facts);
-          const proxy = of.connect({ name: id, address: one.address }, owner);
+          const proxy = of.connect({ name: id, address: one.address }, owner, one.capabilities);
           signal.addEventListener('abort', () => proxy.close(), { once: true });
           return proxy;
         },

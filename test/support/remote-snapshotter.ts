@@ -86,9 +86,10 @@ export class RemoteSnapshotter {
         if (this.#get(key).kind === Kind.COMMITTED) throw new HakoError('failed-precondition', `"${key}" is committed`);
         return mounts(key);
       },
-      commit: async ({ name, key, labels }) => {
-        const { parent } = this.#get(key);
+      commit: async ({ name, key, labels, parent: upon }) => {
+        const parent = upon === '' ? this.#get(key).parent : upon;
         if (this.trees.has(name)) throw alreadyExists('snapshot', name);
+        this.#get(key);
         this.trees.delete(key);
         this.trees.set(name, { kind: Kind.COMMITTED, parent, labels });
         await this.#done('commit', name);

@@ -29,8 +29,12 @@ export class SnapshotProxy implements SnapshotDriver {
   /** By tree: making one twice at once would find it there and not yet there. */
   readonly #locks = new Locks();
 
+  /** As the configuration says of it. */
+  readonly rebases: boolean;
+
   /** `owner` tells our trees from those of others that use the same snapshotter. */
-  constructor(at: ProxyAddress, owner: string) {
+  constructor(at: ProxyAddress, owner: string, { rebases = false }: { rebases?: boolean } = {}) {
+    this.rebases = rebases;
     this.#name = at.name;
     this.#connection = new ProxyConnection(at);
     this.#client = this.#connection.service(Snapshots);
@@ -65,10 +69,11 @@ export class SnapshotProxy implements SnapshotDriver {
   async seal(layer: Layer, signal: AbortSignal, as?: SnapshotId): Promise<Usage> {
     if (as === undefined) throw invalid(`snapshot "${layer.id}": the name it is to be committed under is missing`);
     const labels = { ...layer.labels, ...this.#marks.labels() };
+    const parent = this.rebases ? (layer.parents[0] ?? '') : '';
     const options = this.#connection.on(layer.namespace, signal);
     await this.#connection.ask(async () => {
       try {
-        await this.#client.commit({ snapshotter: this.#name, name: as, key: layer.id, labels }, options);
+        await this.#client.commit({ snapshotter: this.#name, name: as, key: layer.id, labels, parent }, options);
       } catch (error) {
         // Told before, by a call that did not hear the answer.
         if (!['not-found', 'already-exists'].includes(codeOf(error))) throw error;

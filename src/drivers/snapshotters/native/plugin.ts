@@ -7,5 +7,8 @@ export const nativePlugin: Plugin<'snapshotter', SnapshotterConfig> = {
   kind: 'snapshotter',
   id: 'native',
   parseConfig: (raw) => parseSnapshotterConfig(raw, ['root_path']),
-  start: ({ root, logger, signal }, config) => NativeDriver.start(config.rootPath ?? root, logger, signal),
+  start: ({ root, logger, signal, tell }, { rootPath = root }) => {
+    tell({ exports: { root: rootPath } });
+    return NativeDriver.start(rootPath, logger, signal);
+  },
 };
