@@ -2,6 +2,9 @@ import { DatabaseSync, type SQLInputValue, type StatementResultingChanges, type 
 import { HakoError } from '#base/errors.ts';
 import { Changes } from './changes.ts';
 
+/** Rows that a list reads at a time. */
+const PAGE = 500;
+
 /** What a column may hold. Dates are kept as integers, milliseconds since 1970. */
 export type Value = string | number | null | Uint8Array;
 export type Row = Readonly<Record<string, Value>>;
@@ -56,6 +59,19 @@ export class Sqlite {
 
   all(sql: string, ...values: readonly Value[]): Row[] {
     return guarded(() => this.#prepare(sql).all(...(values as SQLInputValue[])) as Row[]);
+  }
+
+  /**
+   * Rows in the order of their key, read a page at a time: of many rows only some are in memory, and others may write between
+   * two pages. `sql` asks for keys greater than the last of its values and for so many rows: `… AND KEY > ? ORDER BY KEY LIMIT ?`.
+   */
+  *pages(sql: string, key: string, ...values: readonly Value[]): Generator<Row> {
+    for (let after: Value = ''; ;) {
+      const rows = this.all(sql, ...values, after, PAGE);
+      yield* rows;
+      if (rows.length < PAGE) return;
+      after = rows.at(-1)?.[key] as Value;
+    }
   }
 
   /** All of `body` or nothing of it. A transaction inside another is part of it. */

@@ -16,7 +16,7 @@ test("a container is made once and what is missing is told in containerd's words
     message: 'container "ghost" in namespace "default": not found',
   });
   assert.equal(bridge.containers.get(call, 'web').spec?.value.length, 2);
-  assert.deepEqual(bridge.containers.list(call, ['runtime.name==io.containerd.runc.v2', 'id==x']).length, 1);
+  assert.deepEqual([...bridge.containers.list(call, ['runtime.name==io.containerd.runc.v2', 'id==x'])].length, 1);
   await bridge.containers.delete(call, 'web');
   await assert.rejects(bridge.containers.delete(call, 'web'), { code: 'not-found' });
   assert.deepEqual(

@@ -50,7 +50,7 @@ export class Containers {
   }
 
   /** Filters in containerd's grammar; several are alternatives; none lists all. */
-  list(call: Call, filters: readonly string[]): Container[] {
+  list(call: Call, filters: readonly string[]): IteratorObject<Container> {
     const match = parseFilters(filters);
     return this.#ledger.containers
       .list(call.namespace)

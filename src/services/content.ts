@@ -101,7 +101,7 @@ export class Content {
     return this.#ledger.blobs.find(call.namespace, digest);
   }
 
-  list(call: Call, filters: readonly string[]): Iterable<ContentInfo> {
+  list(call: Call, filters: readonly string[]): IteratorObject<ContentInfo> {
     const match = parseFilters(filters);
     return this.#ledger.blobs.list(call.namespace).filter((info) => match((path) => infoField(info, path)));
   }

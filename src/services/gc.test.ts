@@ -82,7 +82,7 @@ test('an expired lease holds nothing and goes; a flat one holds what it lists an
   );
   assert.deepEqual(trees(bridge), ['base', 'top']);
   assert.deepEqual(
-    bridge.leases.list(call, []).map(({ id }) => id),
+    [...bridge.leases.list(call, [])].map(({ id }) => id),
     ['flat'],
   );
 });

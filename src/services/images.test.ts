@@ -18,10 +18,10 @@ test('an image is made once, found, listed by filter and deleted, and each step 
   });
   assert.equal(images.get(call, 'b').target.size, 7);
   assert.deepEqual(
-    images.list(call, ['labels.colour==blue']).map(({ name }) => name),
+    [...images.list(call, ['labels.colour==blue'])].map(({ name }) => name),
     ['docker.io/library/a:latest'],
   );
-  assert.deepEqual(images.list({ ...call, namespace: 'other' }, []), []);
+  assert.deepEqual([...images.list({ ...call, namespace: 'other' }, [])], []);
   await images.delete(call, 'b', { sync: true });
   assert.throws(() => images.get(call, 'b'), { code: 'not-found', message: 'image "b": not found' });
   await assert.rejects(images.delete(call, 'b', { sync: false }), { code: 'not-found' });

@@ -41,7 +41,7 @@ export class Images {
     return this.#ledger.images.find(call.namespace, name);
   }
 
-  list(call: Call, filters: readonly string[]): Image[] {
+  list(call: Call, filters: readonly string[]): IteratorObject<Image> {
     const match = parseFilters(filters);
     return this.#ledger.images.list(call.namespace).filter((image) => match((path) => imageField(image, path)));
   }

@@ -28,7 +28,7 @@ test('an id is made up when none is given, and taken only once', async () => {
   assert.match(made.id, /^\d+-/);
   await assert.rejects(bridge.leases.create(call, made.id, {}), { message: `lease "${made.id}": already exists` });
   await assert.rejects(bridge.leases.delete(call, 'ghost', { sync: false }), { message: 'lease "ghost": not found' });
-  assert.equal(bridge.leases.list(call, [`id==${made.id}`]).length, 1);
+  assert.equal([...bridge.leases.list(call, [`id==${made.id}`])].length, 1);
 });
 
 test('resources are checked for their type', async () => {

@@ -59,7 +59,7 @@ export class Leases {
     if (options.sync) await this.#gc.run(call.signal);
   }
 
-  list(call: Call, filters: readonly string[]): Lease[] {
+  list(call: Call, filters: readonly string[]): IteratorObject<Lease> {
     const match = parseFilters(filters);
     return this.#ledger.leases.list(call.namespace).filter((lease) => match((path) => leaseField(lease, path)));
   }

@@ -79,7 +79,8 @@ export class PullLeases {
   #left(call: Call, name?: string): Lease[] {
     return this.#leases
       .list(call, [`labels."${pullLabel}"`])
-      .filter(({ id, labels }) => !this.#running.has(id) && (name === undefined || labels[pullLabel] === name));
+      .filter(({ id, labels }) => !this.#running.has(id) && (name === undefined || labels[pullLabel] === name))
+      .toArray();
   }
 
   async #adopt(call: Call, id: string, name: string): Promise<void> {

@@ -6,6 +6,7 @@ import { compress, compression } from './grpc-gzip.ts';
 import type { Head } from './grpc-head.ts';
 import { Inbox, send } from './grpc-inbox.ts';
 import type { BoundMethod, GrpcCall } from './grpc-service.ts';
+import { EncodedReply } from './repeated.ts';
 import { grpcMessageOf, grpcStatus, grpcStatusOf } from './grpc-status.ts';
 import { fitting, malformed } from './proto-check.ts';
 
@@ -213,6 +214,7 @@ export class ServerCall implements GrpcCall {
 }
 
 function encode(schema: DescMessage, reply: unknown): Uint8Array {
+  if (reply instanceof EncodedReply) return reply.payload;
   const message =
     (reply as Partial<Message>).$typeName === schema.typeName ? (reply as Message) : create(schema, reply as never);
   return toBinary(schema, message);

@@ -1,5 +1,6 @@
 import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type { IncomingHttpHeaders } from 'node:http2';
+import type { EncodedReply } from './repeated.ts';
 
 /** What a method may know about the call that it answers. */
 export interface GrpcCall {
@@ -13,7 +14,7 @@ export interface GrpcCall {
   lasts(): void;
 }
 
-type Reply<O extends DescMessage> = MessageInitShape<O>;
+type Reply<O extends DescMessage> = MessageInitShape<O> | EncodedReply;
 type Awaitable<T> = T | Promise<T>;
 
 /** The function that answers a method, by the method's kind. */

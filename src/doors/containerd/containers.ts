@@ -3,17 +3,25 @@ import type { Container } from '#core/containers.ts';
 import {
   Containers as ContainersApi,
   type Container as ContainerMessage,
-  type ContainerSchema,
+  ContainerSchema,
+  ListContainersResponseSchema,
 } from '#proto/gen/containerd/services/containers/v1/containers_pb.ts';
 import type { Containers, NewContainer } from '#services/containers.ts';
 import { grpcService, type GrpcService } from '#wire/grpc-service.ts';
+import { repeated } from '#wire/repeated.ts';
 import { callOf } from './call.ts';
 import { fromAny, needed, optionalAny, paths, toAny, toTimestamp } from './convert.ts';
 
 export const containersService = (containers: Containers): GrpcService =>
   grpcService(ContainersApi, {
     get: (request, call) => ({ container: toContainer(containers.get(callOf(call), request.id)) }),
-    list: (request, call) => ({ containers: containers.list(callOf(call), request.filters).map(toContainer) }),
+    list: (request, call) =>
+      repeated(
+        ListContainersResponseSchema,
+        'containers',
+        ContainerSchema,
+        containers.list(callOf(call), request.filters).map(toContainer),
+      ),
     listStream: async function* (request, call) {
       for (const container of containers.list(callOf(call), request.filters))
         yield { container: toContainer(container) };

@@ -5,17 +5,25 @@ import type { Image } from '#core/images.ts';
 import {
   Images as ImagesApi,
   type Image as ImageMessage,
-  type ImageSchema,
+  ImageSchema,
+  ListImagesResponseSchema,
 } from '#proto/gen/containerd/services/images/v1/images_pb.ts';
 import type { Images, NewImage } from '#services/images.ts';
 import { grpcService, type GrpcService } from '#wire/grpc-service.ts';
+import { repeated } from '#wire/repeated.ts';
 import { callOf } from './call.ts';
 import { fromDescriptor, fromTimestamp, needed, paths, toDescriptor, toTimestamp } from './convert.ts';
 
 export const imagesService = (images: Images): GrpcService =>
   grpcService(ImagesApi, {
     get: (request, call) => ({ image: toImage(images.get(callOf(call), request.name)) }),
-    list: (request, call) => ({ images: images.list(callOf(call), request.filters).map(toImage) }),
+    list: (request, call) =>
+      repeated(
+        ListImagesResponseSchema,
+        'images',
+        ImageSchema,
+        images.list(callOf(call), request.filters).map(toImage),
+      ),
     create: async (request, call) => {
       const image = fromImage(request.image, request.sourceDateEpoch);
       return { image: toImage(await images.create(callOf(call), image)) };

@@ -1,7 +1,12 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { Leases as LeasesApi, type LeaseSchema } from '#proto/gen/containerd/services/leases/v1/leases_pb.ts';
+import {
+  Leases as LeasesApi,
+  LeaseSchema,
+  ListResponseSchema,
+} from '#proto/gen/containerd/services/leases/v1/leases_pb.ts';
 import type { Lease, Leases } from '#services/leases.ts';
 import { grpcService, type GrpcService } from '#wire/grpc-service.ts';
+import { repeated } from '#wire/repeated.ts';
 import { callOf } from './call.ts';
 import { needed, toTimestamp } from './convert.ts';
 
@@ -14,7 +19,8 @@ export const leasesService = (leases: Leases): GrpcService =>
       await leases.delete(callOf(call), request.id, { sync: request.sync });
       return {};
     },
-    list: (request, call) => ({ leases: leases.list(callOf(call), request.filters).map(toLease) }),
+    list: (request, call) =>
+      repeated(ListResponseSchema, 'leases', LeaseSchema, leases.list(callOf(call), request.filters).map(toLease)),
     addResource: async (request, call) => {
       const { id, type } = needed(request.resource, 'Resource');
       await leases.addResource(callOf(call), request.id, { id, type });

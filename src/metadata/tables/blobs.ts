@@ -25,8 +25,10 @@ export class BlobTable {
     return row === undefined ? undefined : toBlob(row);
   }
 
-  list(namespace: string): BlobRow[] {
-    return this.#db.all('SELECT * FROM blobs WHERE namespace = ? ORDER BY digest', namespace).map(toBlob);
+  /** In the order of their digests, as they are asked for. */
+  list(namespace: string): IteratorObject<BlobRow> {
+    const sql = 'SELECT * FROM blobs WHERE namespace = ? AND digest > ? ORDER BY digest LIMIT ?';
+    return this.#db.pages(sql, 'digest', namespace).map(toBlob);
   }
 
   /** Whether any namespace has it: while one does, the bytes stay. */

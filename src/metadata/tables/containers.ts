@@ -20,8 +20,10 @@ export class ContainerTable {
     return this.#db.get('SELECT 1 FROM containers WHERE namespace = ? AND id = ?', namespace, id) !== undefined;
   }
 
-  list(namespace: string): Container[] {
-    return this.#db.all('SELECT * FROM containers WHERE namespace = ? ORDER BY id', namespace).map(toContainer);
+  /** In the order of their ids, as they are asked for. */
+  list(namespace: string): IteratorObject<Container> {
+    const sql = 'SELECT * FROM containers WHERE namespace = ? AND id > ? ORDER BY id LIMIT ?';
+    return this.#db.pages(sql, 'id', namespace).map(toContainer);
   }
 
   /** Every container of every namespace, by its names alone. */

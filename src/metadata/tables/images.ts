@@ -15,8 +15,10 @@ export class ImageTable {
     return row === undefined ? undefined : toImage(row);
   }
 
-  list(namespace: string): Image[] {
-    return this.#db.all('SELECT * FROM images WHERE namespace = ? ORDER BY name', namespace).map(toImage);
+  /** In the order of their names, as they are asked for. */
+  list(namespace: string): IteratorObject<Image> {
+    const sql = 'SELECT * FROM images WHERE namespace = ? AND name > ? ORDER BY name LIMIT ?';
+    return this.#db.pages(sql, 'name', namespace).map(toImage);
   }
 
   /** Every image of every namespace, for the garbage collector. */

@@ -27,8 +27,10 @@ export class LeaseTable {
     return row === undefined ? undefined : toLease(row);
   }
 
-  list(namespace: string): LeaseRow[] {
-    return this.#db.all('SELECT * FROM leases WHERE namespace = ? ORDER BY id', namespace).map(toLease);
+  /** In the order of their ids, as they are asked for. */
+  list(namespace: string): IteratorObject<LeaseRow> {
+    const sql = 'SELECT * FROM leases WHERE namespace = ? AND id > ? ORDER BY id LIMIT ?';
+    return this.#db.pages(sql, 'id', namespace).map(toLease);
   }
 
   /** Every lease of every namespace, for the garbage collector. */

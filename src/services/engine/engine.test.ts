@@ -131,7 +131,7 @@ test('a container that Docker made is an ordinary one of containerd', async () =
   assert.deepEqual(spec.process.args, ['serve']);
   for (const ref of ['web', '/web', id, id.slice(0, 6)])
     assert.equal((await house.engine.inspect(call, ref, { size: false }))['Id'], id);
-  assert.deepEqual(house.bridge.leases.list(call, []), []);
+  assert.deepEqual([...house.bridge.leases.list(call, [])], []);
 });
 
 test('a name is given once, and a refused container leaves nothing', async () => {
@@ -146,9 +146,9 @@ test('a name is given once, and a refused container leaves nothing', async () =>
     code: 'not-found',
     message: 'No such image: nosuch:latest',
   });
-  assert.equal(house.bridge.containers.list(call, []).length, 1);
+  assert.equal([...house.bridge.containers.list(call, [])].length, 1);
   assert.equal([...house.bridge.snapshots.list(call, 'overlayfs', [])].length, 1);
-  assert.deepEqual(house.bridge.leases.list(call, []), []);
+  assert.deepEqual([...house.bridge.leases.list(call, [])], []);
   // The name of the one that failed is free again.
   await house.engine.create(call, 'other', request());
 });
@@ -265,7 +265,7 @@ test('what a kill cut off in the making is dropped when the daemon comes back', 
     ['fromctr'],
   );
   assert.deepEqual(
-    next.leases.list(call, []).map(({ id }) => id),
+    [...next.leases.list(call, [])].map(({ id }) => id),
     [mine.id],
   );
 });
@@ -293,7 +293,7 @@ test('a container of another door is shown, killed and removed like any', async 
   // Its client removes the task by itself.
   assert.equal((await house.bridge.tasks.list(call)).length, 1);
   await house.engine.remove(call, 'fromctr', { force: false, volumes: false });
-  assert.deepEqual(house.bridge.containers.list(call, []), []);
+  assert.deepEqual([...house.bridge.containers.list(call, [])], []);
 });
 
 test('a stopped container can be renamed, and is found by its new name alone', async () => {

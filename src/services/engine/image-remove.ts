@@ -45,7 +45,7 @@ export async function imageRemove(
 }
 
 function usersOf(house: EngineHouse, call: Call, { model, image }: FoundImage): Container[] {
-  return house.containers.list(call, []).filter((container) => {
+  return [...house.containers.list(call, [])].filter((container) => {
     const record = recordOf(container);
     return record === undefined ? container.image === image.name : record.imageId === model.id;
   });

@@ -103,7 +103,7 @@ const fixed: EngineObject = {
 
 /** `GET /info`. */
 export async function info(house: EngineHouse, call: Call): Promise<EngineObject> {
-  const containers = house.containers.list(call, []).map(({ id }) => standingOf(house, call, id).status);
+  const containers = [...house.containers.list(call, [])].map(({ id }) => standingOf(house, call, id).status);
   const count = (...statuses: string[]): number => containers.filter((status) => statuses.includes(status)).length;
   const v2 = house.facts.cgroupVersion === 2;
   const networks = house.network === undefined ? [] : ['bridge'];

@@ -56,7 +56,7 @@ export async function list(house: EngineHouse, call: Call, options: ListOptions)
   for (const status of filters.get('status') ?? []) {
     if (!statuses.includes(status)) throw invalid(`invalid filter 'status=${status}'`);
   }
-  const rows = house.containers.list(call, []).map((container) => rowOf(house, call, container));
+  const rows = [...house.containers.list(call, [])].map((container) => rowOf(house, call, container));
   rows.sort((one, other) => other.created - one.created);
   const passes = await compile(house, call, filters, rows);
   const all = options.all || filters.has('status') || filters.has('exited');
