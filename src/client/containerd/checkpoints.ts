@@ -4,6 +4,7 @@ import { cleanupSignal } from '#base/call.ts';
 import { codeOf, invalid } from '#base/errors.ts';
 import { hostPlatform } from '#base/platforms.ts';
 import { CheckpointOptionsSchema } from '#proto/gen/containerd/runc/v1/options_pb.ts';
+import type { Descriptor as DescriptorMessage } from '#proto/gen/containerd/types/descriptor_pb.ts';
 import type { Containerd } from '../containerd.ts';
 import type { AnyWords } from '../spec/spec-json.ts';
 import type { Container } from './containers.ts';
@@ -45,10 +46,10 @@ export function checkpointTask(
     const options = packAny(CheckpointOptionsSchema, request);
     const { descriptors } = await tasks(leased).checkpoint({ containerId: id, options });
     if (request.imagePath !== '') return '';
-    const manifests = descriptors.map((one) => ({ ...fromMessage(one), platform: hostPlatform() }));
+    const manifests: Descriptor[] = descriptors.map((one) => ({ ...whole(one), platform: hostPlatform() }));
     const annotations: Record<string, string> = {};
     if (image !== '') {
-      manifests.push((await imageTarget(leased, image)) as (typeof manifests)[number]);
+      manifests.push(await imageTarget(leased, image));
       annotations['image.name'] = image;
     }
     if (snapshotKey !== '') manifests.push(await written(leased, snapshotter, snapshotKey));
@@ -81,7 +82,7 @@ export function checkpointContainer(door: Containerd, container: Container, requ
     if (request.task) {
       const options = packAny(CheckpointOptionsSchema, { fileLocks: true });
       const { descriptors } = await tasks(leased).checkpoint({ containerId: id, options });
-      for (const one of descriptors) manifests.push({ ...fromMessage(one), platform: hostPlatform() });
+      for (const one of descriptors) manifests.push({ ...whole(one), platform: hostPlatform() });
       manifests.push(await saveAny(leased, `${id}-checkpoint-options`, optionsType, options));
     }
     const annotations = {
@@ -112,10 +113,16 @@ async function pause(door: Containerd, containerId: string): Promise<AsyncDispos
 }
 
 const imageTarget = async (door: Containerd, name: string): Promise<Descriptor> =>
-  fromMessage((await images(door).get({ name })).image?.target);
+  whole((await images(door).get({ name })).image?.target);
+
+/** A descriptor with what is noted at it. */
+function whole(message: DescriptorMessage | undefined): Descriptor {
+  const annotations = message?.annotations ?? {};
+  return { ...fromMessage(message), ...(Object.keys(annotations).length === 0 ? {} : { annotations }) };
+}
 
 /** What a container has written, as a layer above its image. */
-async function written(door: Containerd, snapshotter: string, key: string) {
+async function written(door: Containerd, snapshotter: string, key: string): Promise<Descriptor> {
   const api = snapshots(door);
   const { info } = await api.stat({ snapshotter, key });
   if (info === undefined || !isActive(info)) throw invalid(`snapshot "${key}": nobody writes to it`);
