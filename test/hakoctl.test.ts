@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { elsewhere, openHarbour, openRegistry, type Harbour } from './support/daemon.ts';
 import { eventually, output, refusal } from './support/expect.ts';
-import { tar } from './support/images.ts';
+import { busyboxImage, pushImage, tar } from './support/images.ts';
 import type { GuestOptions, Outcome } from './support/guests.ts';
 import { noContainers } from './support/machine.ts';
+import { startRegistry, testUser } from './support/registry.ts';
 
 /** What only our daemon has. */
 const ours = { skip: elsewhere === undefined ? false : 'containerd has no such service' };
@@ -252,6 +253,25 @@ describe('hakoctl', { skip: noContainers() }, () => {
     output(await hakoctl(`content fetch --plain-http ${copy}`));
     assert.equal(await targetOf(copy), await targetOf(image));
     output(await hakoctl(`images rm ${copy}`));
+  });
+
+  test('a registry with TLS and a login is reached by flags', async () => {
+    const { username, password } = testUser;
+    await using registry = await startRegistry({ tls: true, auth: 'basic' });
+    const { caPath = '', ca = '' } = registry;
+    await pushImage(registry.url, 'secret', '1', busyboxImage(), { ca, auth: `${username}:${password}` });
+    const name = `${registry.host}/secret:1`;
+    const user = `${username}:${password}`;
+    refusal(await hakoctl(`images pull ${name}`), /./);
+    refusal(await hakoctl(`images pull --tlscacert ${caPath} ${name}`), /./);
+    refusal(await hakoctl(`images pull --tlscacert ${caPath} -u ${username}:wrong ${name}`), /./);
+    output(await hakoctl(`images pull --tlscacert ${caPath} -u ${user} ${name}`));
+    output(await hakoctl(`images rm ${name}`));
+    // A password that is not given is asked for.
+    output(await hakoctl(`images pull -k --user ${username} ${name}`, { input: `${password}\n` }));
+    if (elsewhere === undefined) output(await hakoctl(`content fetch-object -k -u ${user} ${name}`));
+    refusal(await hakoctl(`images pull --tlscert ${caPath} ${name}`), /must be set together/);
+    output(await hakoctl(`images rm ${name}`));
   });
 
   test('a daemon that takes connections and says nothing is given up', async () => {

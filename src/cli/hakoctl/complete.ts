@@ -96,7 +96,9 @@ function doorOf(globals: Readonly<Record<string, string>>, environment: Environm
 }
 
 /** The names of the things that a group of commands is about. */
-async function namesOf(top: string, { globals }: Position, environment: Environment): Promise<Candidate[]> {
+async function namesOf(top: string, { globals, count }: Position, environment: Environment): Promise<Candidate[]> {
+  // Behind an image come a name that is still free and a command line of the image's own.
+  if (top === 'run' && count > 0) return [];
   using door = doorOf(globals, environment);
   switch (top) {
     case 'images':
