@@ -3,7 +3,7 @@
 
 import { build } from 'esbuild';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -69,6 +69,7 @@ async function bundle() {
   renameSync(unfinished, target);
 }
 
+const began = new Date();
 const wanted = stamp();
 const current = existsSync(stampFile) ? readFileSync(stampFile, 'utf8') : '';
 if (process.argv.includes('--force') || current !== wanted || !existsSync(join(target, 'daemon-main.js'))) {
@@ -76,3 +77,5 @@ if (process.argv.includes('--force') || current !== wanted || !existsSync(join(t
   await bundle();
   writeFileSync(stampFile, wanted);
 }
+// The launchers compare its date with the sources'.
+utimesSync(stampFile, began, began);
