@@ -11,6 +11,7 @@ export const version = command({
   usage: '[flags]',
   flags: { json: { kind: 'on', help: 'Print JSON' } },
   takes: [0, 0],
+  alone: true,
   examples: [['version --json', 'for a program']],
   async run({ door }, { flags }) {
     const client = [
@@ -23,6 +24,7 @@ export const version = command({
     ];
     // Printed first: it is known, whatever the daemon does.
     if (!flags.json) print(1, client.join('\n'));
+    await door.check();
     const [{ version: text, revision }, { uuid }] = await Promise.all([
       versionService(door).version({}),
       introspection(door).server({}),
