@@ -5,7 +5,7 @@ import { toDate } from '#client/containerd/times.ts';
 import { parseExactly, specType } from '#client/spec/spec-json.ts';
 import { print } from '../../output.ts';
 import { command, type Context } from '../command.ts';
-import { printJson, printTable } from '../listing.ts';
+import { labelText, printJson, printTable } from '../listing.ts';
 import { pairs } from '../parse.ts';
 import { each } from '../seek.ts';
 import { wide } from '../tabs.ts';
@@ -92,8 +92,7 @@ export const label = command({
       container: { id, labels },
       updateMask: { paths: Object.keys(labels).map((key) => `labels.${key}`) },
     });
-    const words = Object.entries(container?.labels ?? {}).map(([key, value]) => `${key}=${value}`);
-    print(1, `${words.join(',')}\n`);
+    print(1, `${labelText(container?.labels ?? {}, '')}\n`);
   },
 });
 
