@@ -109,7 +109,8 @@ async function runLeaf(
     if (command.alone !== true) await door.check();
     const context: Context = { door, global, environment, group: place.group, words };
     return (await command.run(context, parsed)) ?? 0;
-  } catch (error) {
+  } catch (thrown) {
+    const error = firstOf(thrown);
     if (error instanceof HelpAsked) {
       const { leafHelp } = await import('./help.ts');
       print(1, leafHelp(place.path, leaf, command));
@@ -119,6 +120,9 @@ async function runLeaf(
     throw new Failure(1, plainMessage(error, global));
   }
 }
+
+/** What went wrong first, where giving things back failed as well. */
+const firstOf = (error: unknown): unknown => (error instanceof SuppressedError ? firstOf(error.suppressed) : error);
 
 /** What a person can act on without a stack: our own errors, those of the system, and an end of time. */
 const isOrdinary = (error: unknown): boolean =>
