@@ -47,6 +47,12 @@ export interface CreateTask {
   readonly log?: { readonly path: string };
 }
 
+export interface RuntimeFeatures {
+  readonly binary: string;
+  /** JSON as of the runtime specification's features.md; undefined when the runtime does not tell. */
+  readonly features?: Uint8Array;
+}
+
 /**
  * Makes containers through shims. Above it nobody knows which shim serves whom. Errors of the OCI runtime come as
  * HakoError with the runtime's own words; a command that is not in the image is `not-found`, one that may not be
@@ -74,6 +80,8 @@ export interface Runtime {
   /** cgroup statistics as the shim encodes them. */
   stats(ref: ProcessRef, signal: AbortSignal): Promise<Any>;
   update(ref: ProcessRef, resources: Any, signal: AbortSignal): Promise<void>;
+  /** What the OCI runtime that a name and options stand for says that it can do. */
+  features(runtime: CreateTask['runtime'], signal: AbortSignal): Promise<RuntimeFeatures>;
   /** Every task that a bundle on disk or a live shim knows, for reconciling at boot. */
   list(signal: AbortSignal): Promise<{ namespace: string; id: string }[]>;
   /** Ends and removes whatever is left of a task that the ledger does not know. Idempotent. */

@@ -102,6 +102,7 @@ export function buildBridge(parts: BridgeParts): Bridge {
   const introspection = new Introspection({
     root,
     plugins: [...plugins.statuses, gcStatus(parts.gc)],
+    runtime,
     version: containerdVersion,
     revision: '',
   });

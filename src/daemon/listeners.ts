@@ -9,6 +9,7 @@ import { GrpcServer, type TlsOptions } from '#wire/grpc-server.ts';
 import { TtrpcServer } from '#wire/ttrpc-server.ts';
 import type { Config } from './config/schema.ts';
 import { serveDebug } from './debug.ts';
+import { servicePlugins } from './service-plugins.ts';
 import { openSocket } from './sockets.ts';
 
 interface DoorParts {
@@ -24,6 +25,7 @@ export async function openContainerdDoor(undo: AsyncDisposableStack, parts: Door
   const patience = config.timeouts['hakobune.timeout.shutdown'];
   const limits = { receive: grpc.max_recv_message_size, send: grpc.max_send_message_size };
   const api = containerdDoor(services);
+  services.introspection.add(servicePlugins(api, config));
 
   const shims = new TtrpcServer(logger);
   containerdTtrpcDoor(services, shims);

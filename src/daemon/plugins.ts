@@ -98,7 +98,9 @@ export async function startPlugins(plugins: Plugins, options: PluginOptions): Pr
       throw new HakoError('failed-precondition', `required plugin "${uri}" did not start: ${reason}`);
     }
     if ('contract' in outcome) contracts.set(uri, outcome.contract);
-    statuses.push({ ...statusOf(one, outcome), ...facts });
+    const status = statusOf(one, outcome);
+    const exports = { ...ownExports(one.kind, options.directories(one.kind, one.id).root), ...facts.exports };
+    statuses.push({ ...status, ...facts, exports });
     report(uri, outcome, options.logger);
   }
   return new StartedPlugins(contracts, statuses);
@@ -151,6 +153,10 @@ function statusOf(one: AnyPlugin, outcome: Outcome): PluginStatus {
   if ('error' in outcome) return { ...status, error: { code: 2, message: outcome.error } };
   return status;
 }
+
+/** As with containerd, who keeps data says where. */
+const ownExports = (kind: PluginKind, root: string): Readonly<Record<string, string>> =>
+  kind === 'content' || kind === 'snapshotter' ? { root } : {};
 
 /** Warns of names that mean nothing; a required plugin that cannot exist is refused. */
 function checkNames(plugins: Plugins, options: PluginOptions): void {

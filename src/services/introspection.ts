@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { HakoError } from '#base/errors.ts';
+import type { CreateTask, Runtime, RuntimeFeatures } from '#core/runtime.ts';
 
 export interface PluginStatus {
   /** containerd's type, such as `io.containerd.snapshotter.v1`. */
@@ -18,6 +20,8 @@ export interface IntrospectionParts {
   /** The daemon's root directory: its `uuid` file tells one installation from another. */
   readonly root: string;
   readonly plugins: readonly PluginStatus[];
+  /** Answers what clients want to know of OCI runtimes. */
+  readonly runtime?: Pick<Runtime, 'features'>;
   readonly version: string;
   readonly revision: string;
 }
@@ -27,6 +31,7 @@ export class Introspection {
   readonly #parts: IntrospectionParts;
   readonly #uuid: string;
   readonly #pidns: number;
+  readonly #more: PluginStatus[] = [];
 
   constructor(parts: IntrospectionParts) {
     this.#parts = parts;
@@ -35,7 +40,35 @@ export class Introspection {
   }
 
   plugins(): readonly PluginStatus[] {
-    return this.#parts.plugins;
+    return [...this.#parts.plugins, ...this.#more];
+  }
+
+  /** not-found in containerd's words. */
+  plugin(type: string, id: string): PluginStatus {
+    const found = this.plugins().find((plugin) => plugin.type === type && plugin.id === id);
+    if (found === undefined) throw new HakoError('not-found', `plugin ${type}.${id} not found: not found`);
+    return found;
+  }
+
+  /** Adds what is known only when the doors are built. */
+  add(plugins: readonly PluginStatus[]): void {
+    this.#more.push(...plugins);
+  }
+
+  /** What an OCI runtime can do; of other plugins nobody can ask more. */
+  async runtimeFeatures(
+    { type, id, error }: PluginStatus,
+    runtime: CreateTask['runtime'],
+    signal: AbortSignal,
+  ): Promise<RuntimeFeatures> {
+    if (error !== undefined) {
+      const message = 'cannot get extra info, plugin not successfully loaded: failed precondition';
+      throw new HakoError('failed-precondition', message);
+    }
+    const { runtime: driver } = this.#parts;
+    if (type !== 'io.containerd.runtime.v2' || id !== 'task' || driver === undefined)
+      throw new HakoError('unimplemented', 'plugin does not provided extra information: not implemented');
+    return driver.features(runtime, signal);
   }
 
   server(): { uuid: string; pid: number; pidns: number } {

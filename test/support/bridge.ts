@@ -5,7 +5,7 @@ import type { Call } from '#base/call.ts';
 import type { LogLevel, Logger } from '#base/log.ts';
 import { notFound } from '#base/errors.ts';
 import type { Event } from '#core/events.ts';
-import type { CreateTask, Exit, ProcessRef, ProcessState, Runtime } from '#core/runtime.ts';
+import type { CreateTask, Exit, ProcessRef, ProcessState, Runtime, RuntimeFeatures } from '#core/runtime.ts';
 import type { Layer, SnapshotDriver, SnapshotId } from '#core/snapshots.ts';
 import { FileContentStore } from '#drivers/content/content.ts';
 import { Ledger } from '#metadata/ledger.ts';
@@ -86,6 +86,11 @@ export class FakeRuntime implements Runtime {
     this.#fail('create');
     this.created.push(request);
     return { pid: this.#add({ ...request, execId: '' }).pid };
+  }
+
+  async features(): Promise<RuntimeFeatures> {
+    this.#fail('features');
+    return { binary: 'runc', features: Buffer.from('{}') };
   }
 
   async exec(ref: ProcessRef): Promise<void> {

@@ -1,4 +1,4 @@
-import { create } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { AnySchema, timestampDate } from '@bufbuild/protobuf/wkt';
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -15,6 +15,9 @@ import { Introspection } from '#proto/gen/containerd/services/introspection/v1/i
 import { Leases } from '#proto/gen/containerd/services/leases/v1/leases_pb.ts';
 import { Namespaces } from '#proto/gen/containerd/services/namespaces/v1/namespaces_pb.ts';
 import { Snapshots, Kind } from '#proto/gen/containerd/services/snapshots/v1/snapshots_pb.ts';
+import { OptionsSchema } from '#proto/gen/containerd/runc/v1/options_pb.ts';
+import { RuntimeInfoSchema, RuntimeRequestSchema } from '#proto/gen/containerd/types/introspection_pb.ts';
+import { Introspection as IntrospectionFacts } from '#services/introspection.ts';
 import { Tasks } from '#proto/gen/containerd/services/tasks/v1/tasks_pb.ts';
 import { Status } from '#proto/gen/containerd/types/task/task_pb.ts';
 import { Health, HealthCheckResponse_ServingStatus } from '#proto/gen/grpc/health/v1/health_pb.ts';
@@ -233,20 +236,15 @@ test('leases and their resources are told as the service knows them', async (t) 
 });
 
 test('plugins are filtered, and one that was skipped tells why', async (t) => {
-  const plugin = { requires: [], platforms: [], exports: {}, capabilities: [] };
-  const client = await house(t, {
-    introspection: {
-      plugins: () => [
-        {
-          ...plugin,
-          type: 'io.containerd.snapshotter.v1',
-          id: 'overlayfs',
-          platforms: [{ os: 'linux', architecture: 'amd64' }],
-        },
-        { ...plugin, type: 'io.containerd.snapshotter.v1', id: 'btrfs', error: { code: 2, message: 'skip plugin' } },
-      ],
-    },
-  });
+  const root = await mkdtemp(join(tmpdir(), 'hako-introspection-'));
+  t.after(() => rm(root, { recursive: true }));
+  const plugin = { type: 'io.containerd.snapshotter.v1', requires: [], platforms: [], exports: {}, capabilities: [] };
+  const plugins = [
+    { ...plugin, id: 'overlayfs', platforms: [{ os: 'linux', architecture: 'amd64' }] },
+    { ...plugin, id: 'btrfs', error: { code: 2, message: 'skip plugin' } },
+  ];
+  const facts = new IntrospectionFacts({ root, plugins, version: 'v1', revision: 'r' });
+  const client = await house(t, { introspection: facts });
   const introspection = client.service(Introspection);
   const found = await introspection.plugins({ filters: ['type==io.containerd.snapshotter.v1, id==overlayfs'] });
   assert.deepEqual(
@@ -299,4 +297,53 @@ test('the daemon says that it is well, and like containerd knows no part by name
   const watch = health.watch({});
   assert.equal((await watch.next()).value?.status, HealthCheckResponse_ServingStatus.SERVING);
   await watch.return();
+});
+
+test('plugins are listed, filtered, and the runtime tells more when it is asked with options', async (t) => {
+  const root = await mkdtemp(join(tmpdir(), 'hako-introspection-'));
+  t.after(() => rm(root, { recursive: true }));
+  const facts = { requires: [], platforms: [], exports: {}, capabilities: [] };
+  const asked: object[] = [];
+  const runtime = {
+    features: async (request: object) => {
+      asked.push(request);
+      return { binary: 'runc', features: Buffer.from('{"x":1}') };
+    },
+  };
+  const task = { type: 'io.containerd.runtime.v2', id: 'task', ...facts };
+  const broken = { ...task, id: 'broken', error: { code: 2, message: 'no' } };
+  const introspection = new IntrospectionFacts({
+    root,
+    plugins: [task, broken],
+    runtime,
+    version: 'v1',
+    revision: 'r',
+  });
+  const client = (await house(t, { introspection })).service(Introspection);
+
+  const { plugins } = await client.plugins({ filters: ['id==task'] });
+  assert.deepEqual(
+    plugins.map(({ id }) => id),
+    ['task'],
+  );
+  const about = { type: task.type, id: 'task' };
+  assert.equal((await client.pluginInfo(about)).extra, undefined);
+  const binary = create(OptionsSchema, { binaryName: 'crun' });
+  const inner = { typeUrl: OptionsSchema.typeName, value: toBinary(OptionsSchema, binary) };
+  const request = create(RuntimeRequestSchema, { runtimePath: 'io.containerd.runc.v2', options: inner });
+  const options = { typeUrl: RuntimeRequestSchema.typeName, value: toBinary(RuntimeRequestSchema, request) };
+  const { extra } = await client.pluginInfo({ ...about, options });
+  assert.equal(extra?.typeUrl, 'containerd.types.RuntimeInfo');
+  const info = fromBinary(RuntimeInfoSchema, extra.value);
+  assert.deepEqual(
+    [info.name, info.version?.version, info.options?.typeUrl],
+    [request.runtimePath, 'v1', inner.typeUrl],
+  );
+  assert.equal(info.features?.typeUrl, 'types.containerd.io/opencontainers/runtime-spec/1/features/Features');
+  assert.equal(Buffer.from(info.features.value).toString(), '{"x":1}');
+  assert.deepEqual((asked[0] as { options: { typeUrl: string } }).options.typeUrl, inner.typeUrl);
+
+  await assert.rejects(client.pluginInfo({ type: 'a', id: 'b' }), { code: 'not-found' });
+  await assert.rejects(client.pluginInfo({ ...about, id: 'broken', options }), { code: 'failed-precondition' });
+  await assert.rejects(client.pluginInfo({ ...about, options: { typeUrl: 'x.Y' } }), { code: 'not-found' });
 });

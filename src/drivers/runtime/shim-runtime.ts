@@ -4,12 +4,22 @@ import path from 'node:path';
 import { codeOf, HakoError } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import type { Any } from '#core/any.ts';
-import type { CreateTask, Exit, ProcessRef, ProcessState, Runtime, Stdio, TaskStatus } from '#core/runtime.ts';
+import type {
+  CreateTask,
+  Exit,
+  ProcessRef,
+  ProcessState,
+  Runtime,
+  RuntimeFeatures,
+  Stdio,
+  TaskStatus,
+} from '#core/runtime.ts';
 import { OptionsSchema, ProcessDetailsSchema } from '#proto/gen/containerd/runc/v1/options_pb.ts';
 import { Task, type StateResponse } from '#proto/gen/containerd/task/v3/task_pb.ts';
 import { Status } from '#proto/gen/containerd/types/task/task_pb.ts';
 import type { TtrpcOptions, TtrpcService } from '#wire/ttrpc-client.ts';
 import { Bundles } from './bundles.ts';
+import { ociFeatures } from './oci-features.ts';
 import { ShimConnection } from './shim-connection.ts';
 import { Witness } from './witness.ts';
 
@@ -138,6 +148,11 @@ export class ShimRuntime implements Runtime {
     const parsed = known ? fromBinary(OptionsSchema, options.value) : create(OptionsSchema);
     if (parsed.binaryName === '') parsed.binaryName = binaryOf(name) ?? this.#options.defaultBinary ?? 'runc';
     return { typeUrl: OptionsSchema.typeName, value: toBinary(OptionsSchema, parsed) };
+  }
+
+  async features(runtime: CreateTask['runtime'], signal: AbortSignal): Promise<RuntimeFeatures> {
+    const { value } = this.#runtimeOptions(runtime);
+    return ociFeatures(fromBinary(OptionsSchema, value).binaryName, signal);
   }
 
   async exec(ref: ProcessRef, request: { spec: Uint8Array; stdio: Stdio }, signal: AbortSignal): Promise<void> {
