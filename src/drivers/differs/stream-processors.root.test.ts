@@ -98,6 +98,13 @@ test('what a program says when it fails is what the caller hears', async () => {
   });
   const late = await script('late', secret, `${tar}+gzip`, 'cat; echo "checksum wrong" >&2; exit 1');
   await assert.rejects(apply([late], secret, gzipSync(archive)), { message: /checksum wrong/ });
+  const daemon = await script(
+    'daemon',
+    secret,
+    tar,
+    `setsid sleep 5 >/dev/null & cat >/dev/null; echo alas >&2; exit 1`,
+  );
+  await assert.rejects(apply([daemon], secret, archive), { message: /"daemon" ended with status 1: alas/ });
   const missing = { ...bad, path: at('missing') };
   await assert.rejects(apply([missing], secret, gzipSync(archive)), {
     code: 'unknown',

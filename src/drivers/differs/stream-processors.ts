@@ -29,6 +29,8 @@ export interface Link {
 const longestChain = 16;
 const mostErrorText = 16 * 1024;
 const softFileLimit = 1024;
+/** How long what a program has said is waited for when it has ended, in milliseconds. */
+const lastWords = 1000;
 
 /**
  * The programs that a layer goes through until it is a tar, packed or not. They come before what we can do ourselves, as
@@ -135,7 +137,10 @@ function start(
         detached: true,
       }),
     );
-    const text = collect(errors.read);
+    const said = socketOf(errors.read, true);
+    const text = collect(said);
+    // What it has left behind may keep its errors open for ever.
+    child.once('exit', () => setTimeout(() => said.destroy(), lastWords).unref());
     if (told !== undefined && payload !== undefined) tell(told.write, payload);
     return { id, child, ended: endOf(child, text) };
   } finally {
@@ -166,8 +171,7 @@ function tell(fd: number, { typeUrl, value }: Any): void {
   socket.end(toBinary(AnySchema, create(AnySchema, { typeUrl, value: new Uint8Array(value) })));
 }
 
-async function collect(fd: number): Promise<string> {
-  const socket = socketOf(fd, true);
+async function collect(socket: Socket): Promise<string> {
   let text = '';
   try {
     for await (const piece of socket) if (text.length < mostErrorText) text += String(piece);
