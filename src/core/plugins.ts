@@ -18,11 +18,18 @@ export interface PluginContracts {
 
 export type PluginKind = keyof PluginContracts;
 
+/** What something runs on. */
+export interface PlatformFacts {
+  readonly os: string;
+  readonly architecture: string;
+  readonly variant?: string;
+}
+
 /** What a plugin says of itself, beside its name, to whoever lists plugins. */
 export interface PluginFacts {
   readonly exports?: Readonly<Record<string, string>>;
   readonly capabilities?: readonly string[];
-  readonly platforms?: readonly { readonly os: string; readonly architecture: string; readonly variant?: string }[];
+  readonly platforms?: readonly PlatformFacts[];
 }
 
 export interface PluginContext {

@@ -34,3 +34,17 @@ export const labels = (row: Row, column = 'labels'): Labels => JSON.parse(text(r
 export function labelsJson(map: Labels): Value {
   return JSON.stringify(Object.fromEntries(Object.entries(map).filter(([, value]) => value !== '')));
 }
+
+/** Anys by name, as JSON: their bytes in base64. */
+export function anysJson(map: Readonly<Record<string, Any>>): string {
+  return JSON.stringify(
+    Object.entries(map).map(([key, { typeUrl, value }]) => [key, typeUrl, Buffer.from(value).toString('base64')]),
+  );
+}
+
+export function anys(row: Row, column: string): Record<string, Any> {
+  const entries = JSON.parse(text(row, column)) as [string, string, string][];
+  return Object.fromEntries(
+    entries.map(([key, typeUrl, value]) => [key, { typeUrl, value: new Uint8Array(Buffer.from(value, 'base64')) }]),
+  );
+}

@@ -15,6 +15,7 @@ import { NameTable } from './tables/names.ts';
 import { NamespaceTable } from './tables/namespaces.ts';
 import { ProcessTable } from './tables/processes.ts';
 import { RunTable } from './tables/runs.ts';
+import { SandboxTable } from './tables/sandboxes.ts';
 import { SettingTable } from './tables/settings.ts';
 import { SnapshotTable } from './tables/snapshots.ts';
 
@@ -31,6 +32,7 @@ export class Ledger {
   readonly changes: Changes;
   readonly namespaces: NamespaceTable;
   readonly containers: ContainerTable;
+  readonly sandboxes: SandboxTable;
   readonly images: ImageTable;
   readonly blobs: BlobTable;
   readonly ingests: IngestTable;
@@ -75,6 +77,7 @@ export class Ledger {
     }
     this.namespaces = new NamespaceTable(this.#db);
     this.containers = new ContainerTable(this.#db);
+    this.sandboxes = new SandboxTable(this.#db);
     this.images = new ImageTable(this.#db);
     this.blobs = new BlobTable(this.#db);
     this.ingests = new IngestTable(this.#db);
@@ -105,7 +108,7 @@ export class Ledger {
 
   /** How many things hold or are held, up to `limit`. */
   countRows(limit: number): number {
-    const tables = ['blobs', 'snapshots', 'images', 'containers', 'leases', 'lease_resources', 'ingests'];
+    const tables = ['blobs', 'snapshots', 'images', 'containers', 'sandboxes', 'leases', 'lease_resources', 'ingests'];
     const rows = tables.map((table) => `SELECT 1 FROM ${table}`).join(' UNION ALL ');
     return Number(this.#db.get(`SELECT count(*) AS rows FROM (${rows} LIMIT ?)`, limit)?.['rows']);
   }

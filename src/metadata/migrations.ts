@@ -94,6 +94,13 @@ const steps: readonly string[] = [
   UPDATE processes SET created_at = created_at * 1000, exited_at = exited_at * 1000;
   UPDATE runs SET started_at = started_at * 1000, finished_at = finished_at * 1000;
   `,
+  `
+  CREATE TABLE sandboxes (
+    namespace TEXT NOT NULL, id TEXT NOT NULL, labels TEXT NOT NULL, runtime TEXT NOT NULL,
+    options_type TEXT, options BLOB, spec_type TEXT, spec BLOB, sandboxer TEXT NOT NULL, extensions TEXT NOT NULL,
+    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+    PRIMARY KEY (namespace, id));
+  `,
 ];
 
 /** Brings the schema up to date. Refuses a ledger that a newer release has written. */

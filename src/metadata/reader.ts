@@ -4,11 +4,13 @@ import { ContainerTable } from './tables/containers.ts';
 import { ImageTable } from './tables/images.ts';
 import { IngestTable } from './tables/ingests.ts';
 import { LeaseTable } from './tables/leases.ts';
+import { SandboxTable } from './tables/sandboxes.ts';
 import { SnapshotTable } from './tables/snapshots.ts';
 
 /** The tables of things that hold or are held. */
 export interface ReaderTables {
   readonly containers: ContainerTable;
+  readonly sandboxes: SandboxTable;
   readonly images: ImageTable;
   readonly blobs: BlobTable;
   readonly ingests: IngestTable;
@@ -26,6 +28,7 @@ export class LedgerReader {
     this.#db.script('PRAGMA query_only = ON');
     this.#tables = {
       containers: new ContainerTable(this.#db),
+      sandboxes: new SandboxTable(this.#db),
       images: new ImageTable(this.#db),
       blobs: new BlobTable(this.#db),
       ingests: new IngestTable(this.#db),

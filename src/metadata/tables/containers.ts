@@ -1,7 +1,6 @@
 import { microsecondsOf } from '#base/moment.ts';
-import type { Any } from '#core/any.ts';
 import type { Container } from '#core/containers.ts';
-import { any, date, labels, labelsJson, text } from '../columns.ts';
+import { any, anys, anysJson, date, labels, labelsJson, text } from '../columns.ts';
 import type { Row, Sqlite } from '../sqlite.ts';
 
 export class ContainerTable {
@@ -67,7 +66,7 @@ export class ContainerTable {
       container.snapshotter,
       container.snapshotKey,
       container.sandbox,
-      extensionsJson(container.extensions),
+      anysJson(container.extensions),
       microsecondsOf(container.createdAt),
       microsecondsOf(container.updatedAt),
     );
@@ -94,25 +93,8 @@ function toContainer(row: Row): Container {
     snapshotter: text(row, 'snapshotter'),
     snapshotKey: text(row, 'snapshot_key'),
     sandbox: text(row, 'sandbox'),
-    extensions: toExtensions(text(row, 'extensions')),
+    extensions: anys(row, 'extensions'),
     createdAt: date(row, 'created_at'),
     updatedAt: date(row, 'updated_at'),
   };
-}
-
-function extensionsJson(extensions: Container['extensions']): string {
-  return JSON.stringify(
-    Object.entries(extensions).map(([key, { typeUrl, value }]) => [
-      key,
-      typeUrl,
-      Buffer.from(value).toString('base64'),
-    ]),
-  );
-}
-
-function toExtensions(json: string): Record<string, Any> {
-  const entries = JSON.parse(json) as [string, string, string][];
-  return Object.fromEntries(
-    entries.map(([key, typeUrl, value]) => [key, { typeUrl, value: new Uint8Array(Buffer.from(value, 'base64')) }]),
-  );
 }

@@ -7,11 +7,12 @@ export interface NamespaceRow {
   readonly labels: Labels;
 }
 
-/** What may keep a namespace from being deleted, in containerd's words. */
+/** What may keep a namespace from being deleted, in containerd's words. (It deletes sandboxes with it, and leaves those that run.) */
 const contents: readonly { readonly what: string; readonly sql: string }[] = [
   { what: 'images', sql: 'SELECT 1 FROM images WHERE namespace = ? LIMIT 1' },
   { what: 'blobs', sql: 'SELECT 1 FROM blobs WHERE namespace = ? LIMIT 1' },
   { what: 'containers', sql: 'SELECT 1 FROM containers WHERE namespace = ? LIMIT 1' },
+  { what: 'sandboxes', sql: 'SELECT 1 FROM sandboxes WHERE namespace = ? LIMIT 1' },
 ];
 
 export class NamespaceTable {
