@@ -58,9 +58,9 @@ export class Namespaces {
       });
       checkLabels(labels, 'namespace.Labels');
       this.#ledger.namespaces.put({ name: namespace.name, labels });
-      const after = { name: namespace.name, labels: keptLabels(labels) };
-      this.#publish('/namespaces/update', 'NamespaceUpdate', after);
-      return after;
+      // containerd tells what was asked for, not what came of it.
+      this.#publish('/namespaces/update', 'NamespaceUpdate', namespace);
+      return { name: namespace.name, labels: keptLabels(labels) };
     });
     await this.#ledger.durable();
     return updated;

@@ -25,8 +25,13 @@ export class SnapshotMaker {
     this.#trees = trees;
   }
 
-  /** already-exists when the key is taken, and when the driver holds the layer that the tree was to become. */
-  async make(call: Call, snapshotter: string, wanted: WantedSnapshot): Promise<readonly Mount[]> {
+  /** `told` is called as the row is confirmed. already-exists when the key is taken, and when the driver holds the layer that the tree was to become. */
+  async make(
+    call: Call,
+    snapshotter: string,
+    wanted: WantedSnapshot,
+    told: () => void = () => undefined,
+  ): Promise<readonly Mount[]> {
     const driver = this.#trees.driver(snapshotter);
     using _making = await this.#trees.making(snapshotter, call.signal);
     const row = this.#insert(call, snapshotter, wanted);
@@ -48,6 +53,7 @@ export class SnapshotMaker {
       // The lease may have been deleted while the driver worked: then the tree would be garbage at birth.
       hold(this.#ledger, call, { type: `snapshots/${snapshotter}`, id: row.key });
       this.#ledger.snapshots.confirm(row.id);
+      told();
     });
     undo.move();
     return mounts;

@@ -62,10 +62,11 @@ export class Snapshots {
     labels: Labels,
   ): Promise<readonly Mount[]> {
     const name = this.#name(call, snapshotter);
-    const mounts = await this.#make(call, name, { kind: 'active', key, parent, labels });
     const fields = { key, parent, snapshotter: name };
-    this.#events.publish(call.namespace, '/snapshot/prepare', { kind: 'plain', type: 'SnapshotPrepare', fields });
-    return mounts;
+    return this.#make(call, name, { kind: 'active', key, parent, labels }, () => {
+      const payload = { kind: 'plain', type: 'SnapshotPrepare', fields } as const;
+      this.#events.publish(call.namespace, '/snapshot/prepare', payload, { sync: false });
+    });
   }
 
   view(call: Call, snapshotter: string, key: string, parent: string, labels: Labels): Promise<readonly Mount[]> {
@@ -121,11 +122,11 @@ export class Snapshots {
         this.#ledger.snapshots.commit(row.id, { key: name, labels, ...usage, ...named, parent: above });
         hold(this.#ledger, call, { type: `snapshots/${driverName}`, id: name });
         release(this.#ledger, call, { type: `snapshots/${driverName}`, id: key });
+        const fields = { key, name, snapshotter: driverName };
+        this.#events.publish(call.namespace, '/snapshot/commit', { kind: 'plain', type: 'SnapshotCommit', fields });
       });
     }
     await this.#ledger.durable();
-    const fields = { key, name, snapshotter: driverName };
-    this.#events.publish(call.namespace, '/snapshot/commit', { kind: 'plain', type: 'SnapshotCommit', fields });
   }
 
   /** failed-precondition while it has children. */
@@ -140,10 +141,10 @@ export class Snapshots {
         }
         if (!this.#ledger.snapshots.delete(row.id)) throw missing(key);
         release(this.#ledger, call, { type: `snapshots/${name}`, id: row.key });
+        const payload = { kind: 'plain', type: 'SnapshotRemove', fields: { key, snapshotter: name } } as const;
+        this.#events.publish(call.namespace, '/snapshot/remove', payload, { sync: false });
       });
     }
-    const fields = { key, snapshotter: name };
-    this.#events.publish(call.namespace, '/snapshot/remove', { kind: 'plain', type: 'SnapshotRemove', fields });
     this.#trees.discardSoon([row]);
   }
 
@@ -221,10 +222,10 @@ export class Snapshots {
     return this.#trees.close();
   }
 
-  async #make(call: Call, snapshotter: string, wanted: WantedSnapshot): Promise<readonly Mount[]> {
+  async #make(call: Call, snapshotter: string, wanted: WantedSnapshot, told?: () => void): Promise<readonly Mount[]> {
     if (wanted.key === '') throw invalid('snapshot key must not be empty: invalid argument');
     checkLabels(wanted.labels, 'info.Labels');
-    return this.#maker.make(call, snapshotter, wanted);
+    return this.#maker.make(call, snapshotter, wanted, told);
   }
 
   /** The name that a driver with names is to seal the tree under, noted before it hears of it; undefined for others. */
