@@ -16,13 +16,18 @@ export interface Peer {
 
 /**
  * Starts a private containerd: Debian's by default, the one in a directory, or the one that a command prefix reaches
- * (`peer` is then that command). It does not touch a containerd of the host.
+ * (`peer` is then that command); `plugins` is more of its configuration. It does not touch a containerd of the host.
  */
-export async function startPeer(dir: string, peer: string | undefined, undo: AsyncDisposableStack): Promise<Peer> {
+export async function startPeer(
+  dir: string,
+  peer: string | undefined,
+  undo: AsyncDisposableStack,
+  plugins = '',
+): Promise<Peer> {
   const place = placeOf(peer);
   mkdirSync(dir, { recursive: true });
   const address = join(dir, 'c.sock');
-  writeFileSync(join(dir, 'config.toml'), configuration(dir, address));
+  writeFileSync(join(dir, 'config.toml'), `${configuration(dir, address)}${plugins}`);
   const [program, ...before] = [...place.prefix, place.containerd];
   const env = { ...process.env, PATH: `${place.path}${delimiter}${process.env['PATH'] ?? ''}`, SHARE: dir };
   const child = spawn(program, [...before, '--config', join(dir, 'config.toml')], {

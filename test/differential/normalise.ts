@@ -1,0 +1,52 @@
+import type { Outcome } from '../support/guests.ts';
+import type { Line } from './scenario.ts';
+import type { Side } from './side.ts';
+
+/** What differs from one run to the next on one and the same daemon, and what it becomes. */
+const passing: readonly (readonly [RegExp, string])[] = [
+  [/\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?Z| ?[+-]\d\d:?\d\d)?( UTC)?/g, '<time>'],
+  [/"(seconds|nanos)": ?\d+/g, '"$1":<time>'],
+  [/^(elapsed: )\d+(\.\d+)? ?s.*$/gm, '$1<time>'],
+  [/\b\d+(\.\d+)?(ns|µs|ms)\b/g, '<time>'],
+  [/\bdone: \d+(\.\d+)?s\b/g, 'done: <time>'],
+  [/\b(about |less than )?(a|an|\d+) (second|minute|hour|day|week|month|year)s?( ago| from now)?\b/gi, '<age>'],
+  [/\b(importing|unpacking|extracting)(.*?)elapsed: \d.*$/gm, '$1$2elapsed: <time>'],
+  // Where a snapshotter keeps a tree: a number of its own.
+  [/<trees>\/\d+\/(?=work)/g, '<tree>/'],
+  [/<trees>\/\d+(\/fs)?/g, '<tree>'],
+  // Rows of the store below: a namespace, a number, the key.
+  [/(<namespace>)\/\d+\//g, '$1/<id>/'],
+  // What containerd's clients name leases and temporary snapshots: nanoseconds, and three random bytes.
+  [/\b\d{7,9}-[A-Za-z0-9_-]{4}(?![A-Za-z0-9_-])/g, '<id>'],
+  [/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, '<uuid>'],
+  [/\/tmp\/[a-z-]*\d{6,}\b/g, '/tmp/<id>'],
+  [/containerd-mount\d+/g, 'containerd-mount<id>'],
+];
+
+/** Labels come in any order. */
+const labels = /(?<=\s|^)[\w./-]+=[^\s,]*(,[\w./-]+=[^\s,]*)+/gm;
+
+/** Gives what one line did in the form in which both sides are compared. */
+export function normalise(outcome: Outcome, scenario: string, line: Line, side: Side): Outcome {
+  const own = (text: string): string => {
+    let result = lastFrame(text).replaceAll(`${scenario}/`, '<namespace>/');
+    for (const [from, to] of side.parts.names) result = result.replaceAll(from, to);
+    for (const [from, to] of passing) result = result.replaceAll(from, to);
+    result = result.replaceAll(labels, (list) => list.split(',').toSorted().join(','));
+    // Columns are as wide as the longest cell of them, ids and times with the rest.
+    result = result.replaceAll(/[ \t]{2,}|\t/g, '  ').replaceAll(/[ \t]+$/gm, '');
+    return line.unordered === true ? result.split('\n').toSorted().join('\n') : result;
+  };
+  return { code: outcome.code, stdout: own(outcome.stdout), stderr: own(outcome.stderr) };
+}
+
+/** What ctr says of a transfer's progress is said again and again, each time with one line of the time at its end. */
+function lastFrame(text: string): string {
+  const ends = [...text.matchAll(/^elapsed: .*\n/gm)].map((match) => match.index + match[0].length);
+  const start = ends.at(-2);
+  const frame = start === undefined ? text : text.slice(start);
+  // Parts are shown in the order in which they began.
+  return frame.replaceAll(/^(?:\S+-sha256:\S+ .*\n)+/gm, (parts) =>
+    parts.split('\n').toSorted().slice(1).concat('').join('\n'),
+  );
+}
