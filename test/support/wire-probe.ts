@@ -84,10 +84,10 @@ function watch(stream: ClientHttp2Stream): Promise<Seen> {
   let trailersOnly = false;
   const chunks: Buffer[] = [];
   stream.on('response', (_, flags, raw) => {
-    headers = pairs(raw as unknown as string[]);
+    headers = pairs(raw);
     trailersOnly = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
   });
-  stream.on('trailers', (_, __, raw) => (trailers = pairs(raw as unknown as string[])));
+  stream.on('trailers', (_, __, raw) => (trailers = pairs(raw)));
   stream.on('data', (chunk: Buffer) => chunks.push(chunk));
   stream.on('error', () => {});
   return new Promise((resolve) => {
@@ -283,3 +283,19 @@ export const probes: readonly Probe[] = [
   },
   { name: 'reflection', path: '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', body: Buffer.alloc(0) },
 ];
+
+/** `node test/support/wire-probe.ts SOCKET OTHER` prints what two servers answer differently. */
+async function compare(first: string, second: string): Promise<void> {
+  const ask = async (path: string, probe: Probe): Promise<string> => {
+    const session = openSession(path);
+    const seen = JSON.stringify(await run(session, probe));
+    session.destroy();
+    return seen;
+  };
+  for (const probe of probes) {
+    const [one, other] = [await ask(first, probe), await ask(second, probe)];
+    if (one !== other) process.stdout.write(`${probe.name}\n  ${one}\n  ${other}\n`);
+  }
+}
+
+if (import.meta.main) await compare(process.argv[2] ?? '', process.argv[3] ?? '');
