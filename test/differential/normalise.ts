@@ -6,7 +6,7 @@ import type { Side } from './side.ts';
 const passing: readonly (readonly [RegExp, string])[] = [
   [/\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?Z| ?[+-]\d\d:?\d\d)?( UTC)?/g, '<time>'],
   [/"(seconds|nanos)": ?\d+/g, '"$1":<time>'],
-  [/^(elapsed: )\d+(\.\d+)? ?s.*$/gm, '$1<time>'],
+  [/(elapsed: *)\d+(\.\d+)? ?s.*$/gm, '$1<time>'],
   [/\b\d+(\.\d+)?(ns|µs|ms)\b/g, '<time>'],
   [/\bdone: \d+(\.\d+)?s\b/g, 'done: <time>'],
   [/\b(about |less than )?(a|an|\d+) (second|minute|hour|day|week|month|year)s?( ago| from now)?\b/gi, '<age>'],
@@ -29,7 +29,7 @@ const labels = /(?<=\s|^)[\w./-]+=[^\s,]*(,[\w./-]+=[^\s,]*)+/gm;
 /** Gives what one line did in the form in which both sides are compared. */
 export function normalise(outcome: Outcome, scenario: string, line: Line, side: Side): Outcome {
   const own = (text: string): string => {
-    let result = lastFrame(text).replaceAll(`${scenario}/`, '<namespace>/');
+    let result = lastFrame(text).replaceAll(side.namespace(scenario), '<namespace>');
     for (const [from, to] of side.parts.names) result = result.replaceAll(from, to);
     for (const [from, to] of passing) result = result.replaceAll(from, to);
     result = result.replaceAll(labels, (list) => list.split(',').toSorted().join(','));
@@ -42,7 +42,7 @@ export function normalise(outcome: Outcome, scenario: string, line: Line, side: 
 
 /** What ctr says of a transfer's progress is said again and again, each time with one line of the time at its end. */
 function lastFrame(text: string): string {
-  const ends = [...text.matchAll(/^elapsed: .*\n/gm)].map((match) => match.index + match[0].length);
+  const ends = [...text.matchAll(/^.*elapsed: .*\n/gm)].map((match) => match.index + match[0].length);
   const start = ends.at(-2);
   const frame = start === undefined ? text : text.slice(start);
   // Parts are shown in the order in which they began.

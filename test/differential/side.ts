@@ -33,6 +33,13 @@ export class Side {
     writeFileSync(join(this.#bin, 'ctr'), `#!/bin/sh\nexec ${parts.ctr} "$@"\n`, { mode: 0o755 });
   }
 
+  /**
+   * A scenario's namespace, another one of each side: cgroups are named after it, and would hold the processes of both.
+   */
+  namespace(scenario: string): string {
+    return `${scenario}.${this.parts.name === 'theirs' ? 't' : 'o'}`;
+  }
+
   /** Where a scenario's lines run. */
   directory(scenario: string): string {
     return join(this.parts.dir, 'work', scenario);
@@ -42,6 +49,7 @@ export class Side {
   run(scenario: string, line: string): Promise<Outcome> {
     const { shell, env, address, dir, name } = this.parts;
     const directory = this.directory(scenario);
+    const namespace = this.namespace(scenario);
     mkdirSync(directory, { recursive: true });
     const [program, ...before] = shell;
     // The shell may be one in another root, which sets its own variables: ours come last.
@@ -51,7 +59,7 @@ export class Side {
       detached: true,
       env: {
         PATH: `${process.env['PATH'] ?? ''}`,
-        ...{ LANG: 'C', TZ: 'UTC', NS: scenario, CONTAINERD_NAMESPACE: scenario, CONTAINERD_ADDRESS: address },
+        ...{ LANG: 'C', TZ: 'UTC', NS: namespace, CONTAINERD_NAMESPACE: namespace, CONTAINERD_ADDRESS: address },
         ...{ ...env, OWN: `${env['R'] ?? ''}/${name}` },
       },
     });

@@ -125,7 +125,6 @@ export const snapshots: readonly Scenario[] = [
       'ctr snapshots --snapshotter ../x ls',
       'ctr snapshots nonsense',
       'ctr snapshots diff --nonsense x',
-      'ctr images rm --sync $R/small:1',
       'ctr snapshots ls',
     ],
   },
