@@ -95,6 +95,8 @@ export class Searcher {
       name: 'garbage-search',
       // The daemon's own flags (test runner, inspector) are not the worker's.
       execArgv: [],
+      // Its short-lived rows need not be many before they are swept; what it has found may be all there is.
+      resourceLimits: { maxYoungGenerationSizeMb: 4 },
     });
     worker.on('message', (answer: SearchAnswer) => this.#answered(answer));
     worker.on('error', (error) => this.#ended(worker, error instanceof Error ? error : new Error(String(error))));

@@ -180,7 +180,7 @@ export class Snapshots {
     return this.stat(call, name, given.name);
   }
 
-  list(call: Call, snapshotter: string, filters: readonly string[]): Iterable<SnapshotInfo> {
+  list(call: Call, snapshotter: string, filters: readonly string[]): IteratorObject<SnapshotInfo> {
     const match = parseFilters(filters);
     return this.#ledger.snapshots
       .list(call.namespace, this.#name(call, snapshotter))

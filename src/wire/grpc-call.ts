@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary, type DescMessage, type Message } from '@bufbuild/protobuf';
 import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { callersFault, HakoError } from '#base/errors.ts';
-import { frameOf, maxMessage } from './grpc-frames.ts';
+import { frameOf, prefixOf, maxMessage } from './grpc-frames.ts';
 import { compress, compression } from './grpc-gzip.ts';
 import type { Head } from './grpc-head.ts';
 import { Inbox, send } from './grpc-inbox.ts';
@@ -135,14 +135,16 @@ export class ServerCall implements GrpcCall {
   }
 
   async #encode(reply: unknown): Promise<Uint8Array[]> {
-    const payload = encode(this.#method.output, reply);
-    const bytes = this.#head.compressed ? await compress(payload) : payload;
+    const { compressed } = this.#head;
+    const encoded = reply instanceof EncodedReply ? reply.pieces : [encode(this.#method.output, reply)];
+    const pieces = compressed ? [await compress(Buffer.concat(encoded))] : encoded;
+    const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
     const { send: most } = this.#limits;
-    if (bytes.length > most) {
-      const message = `grpc: trying to send message larger than max (${bytes.length} vs. ${most})`;
+    if (length > most) {
+      const message = `grpc: trying to send message larger than max (${length} vs. ${most})`;
       throw new HakoError('resource-exhausted', message);
     }
-    return frameOf(bytes, this.#head.compressed);
+    return pieces.length === 1 ? frameOf(pieces[0]!, compressed) : [prefixOf(length, compressed), ...pieces];
   }
 
   /** Ends the call well, with its only reply or with none after the others. */
@@ -214,7 +216,6 @@ export class ServerCall implements GrpcCall {
 }
 
 function encode(schema: DescMessage, reply: unknown): Uint8Array {
-  if (reply instanceof EncodedReply) return reply.payload;
   const message =
     (reply as Partial<Message>).$typeName === schema.typeName ? (reply as Message) : create(schema, reply as never);
   return toBinary(schema, message);

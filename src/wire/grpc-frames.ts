@@ -1,4 +1,5 @@
 import { callersFault, HakoError } from '#base/errors.ts';
+import { Chunks } from './grpc-chunks.ts';
 
 /** Largest message taken or sent, in bytes: what containerd's clients and server agree on. */
 export const maxMessage = 16 * 1024 * 1024;
@@ -15,15 +16,18 @@ export interface Received {
   readonly compressed: boolean;
 }
 
+/** What stands before a message of so many bytes. */
+export function prefixOf(length: number, compressed: boolean): Buffer {
+  const head = Buffer.alloc(prefix);
+  head[0] = compressed ? 1 : 0;
+  head.writeUInt32BE(length, 1);
+  return head;
+}
+
 /** The pieces to write for one message. */
 export function frameOf(payload: Uint8Array, compressed = false): Uint8Array[] {
   const flag = compressed ? 1 : 0;
-  if (payload.length >= copyBelow) {
-    const head = Buffer.alloc(prefix);
-    head[0] = flag;
-    head.writeUInt32BE(payload.length, 1);
-    return [head, payload];
-  }
+  if (payload.length >= copyBelow) return [prefixOf(payload.length, compressed), payload];
   const frame = Buffer.allocUnsafe(prefix + payload.length);
   frame[0] = flag;
   frame.writeUInt32BE(payload.length, 1);
@@ -41,8 +45,7 @@ export interface FrameLimits {
 /** Cuts a byte stream into messages. Throws before the bytes of a message that is refused are collected. */
 export class FrameReader {
   readonly #limits: FrameLimits;
-  #chunks: Buffer[] = [];
-  #held = 0;
+  readonly #held = new Chunks();
 
   constructor(limits: Partial<FrameLimits> = {}) {
     this.#limits = { maxMessage, compressed: false, ...limits };
@@ -50,34 +53,31 @@ export class FrameReader {
 
   /** How many bytes of a message are here whose rest is not; 0 when they end at a message's end. */
   get held(): number {
-    return this.#held;
+    return this.#held.length;
+  }
+
+  /** Gives up what is held, for one who reads no further. */
+  forget(): void {
+    this.#held.keep(Buffer.alloc(0));
   }
 
   /** Takes a chunk and gives the messages that it completes. They may share the chunk's memory. */
   push(chunk: Buffer): Received[] {
-    // Most calls come as one chunk with one message: nothing to collect then.
-    this.#chunks.push(chunk);
-    this.#held += chunk.length;
+    this.#held.add(chunk);
     const messages: Received[] = [];
-    while (this.#held >= prefix) {
+    while (this.#held.length >= prefix) {
       const { length, compressed } = this.#head();
-      if (this.#held < prefix + length) break;
-      const all = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
+      if (this.#held.length < prefix + length) break;
+      const all = this.#held.whole();
       messages.push({ payload: all.subarray(prefix, prefix + length), compressed });
-      const rest = all.subarray(prefix + length);
-      this.#chunks = rest.length === 0 ? [] : [rest];
-      this.#held = rest.length;
+      this.#held.keep(all.subarray(prefix + length));
     }
     return messages;
   }
 
   /** The prefix at the front, checked. At least five bytes are held. */
   #head(): { length: number; compressed: boolean } {
-    let head = this.#chunks[0] as Buffer;
-    if (head.length < prefix) {
-      head = Buffer.concat(this.#chunks);
-      this.#chunks = [head];
-    }
+    const head = this.#held.front(prefix);
     const flag = head[0] as number;
     const limit = this.#limits.maxMessage;
     const length = head.readUInt32BE(1);

@@ -3,12 +3,18 @@ import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 
 /** A reply that is in its wire form already. */
 export class EncodedReply {
-  readonly payload: Uint8Array;
+  /** In order; together they are the message. */
+  readonly pieces: readonly Uint8Array[];
+  readonly length: number;
 
-  constructor(payload: Uint8Array) {
-    this.payload = payload;
+  constructor(pieces: readonly Uint8Array[]) {
+    this.pieces = pieces;
+    this.length = pieces.reduce((sum, { length }) => sum + length, 0);
   }
 }
+
+/** Bytes of a piece: large enough that few are needed, and too large for the heap that is swept all the time. */
+const PIECE = 128 * 1024;
 
 /**
  * A message whose one field is a list, each item encoded as it comes: ten thousand items are never in memory as objects at
@@ -23,10 +29,32 @@ export function repeated<S extends DescMessage, I extends DescMessage>(
   const described = schema.field[field];
   if (described?.fieldKind !== 'list' || described.message?.typeName !== itemSchema.typeName)
     throw new TypeError(`${schema.typeName}.${field} is no list of ${itemSchema.typeName}`);
-  const writer = new BinaryWriter();
+  const pieces = new Pieces();
   for (const item of items) {
-    writer.tag(described.number, WireType.LengthDelimited);
-    writer.bytes(toBinary(itemSchema, create(itemSchema, item)));
+    const bytes = toBinary(itemSchema, create(itemSchema, item));
+    pieces.add(new BinaryWriter().tag(described.number, WireType.LengthDelimited).uint32(bytes.length).finish());
+    pieces.add(bytes);
   }
-  return new EncodedReply(writer.finish());
+  return new EncodedReply(pieces.finish());
+}
+
+/** Copies what is short-lived into few buffers that are not. */
+class Pieces {
+  readonly #full: Uint8Array[] = [];
+  #piece = Buffer.allocUnsafeSlow(PIECE);
+  #used = 0;
+
+  add(bytes: Uint8Array): void {
+    if (bytes.length > PIECE - this.#used) {
+      this.#full.push(this.#piece.subarray(0, this.#used));
+      this.#piece = Buffer.allocUnsafeSlow(Math.max(PIECE, bytes.length));
+      this.#used = 0;
+    }
+    this.#piece.set(bytes, this.#used);
+    this.#used += bytes.length;
+  }
+
+  finish(): Uint8Array[] {
+    return [...this.#full, this.#piece.subarray(0, this.#used)].filter(({ length }) => length > 0);
+  }
 }

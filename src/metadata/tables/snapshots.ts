@@ -53,13 +53,10 @@ export class SnapshotTable {
     return row === undefined ? undefined : toSnapshot(row);
   }
 
-  list(namespace: string, snapshotter: string): SnapshotRow[] {
-    const rows = this.#db.all(
-      `${SELECT} WHERE s.namespace = ? AND s.snapshotter = ? AND s.confirmed = 1 ORDER BY s.key`,
-      namespace,
-      snapshotter,
-    );
-    return rows.map(toSnapshot);
+  /** In the order of their keys, as they are asked for. */
+  list(namespace: string, snapshotter: string): IteratorObject<SnapshotRow> {
+    const sql = `${SELECT} WHERE s.namespace = ? AND s.snapshotter = ? AND s.confirmed = 1 AND s.key > ? ORDER BY s.key LIMIT ?`;
+    return this.#db.pages(sql, 'key', namespace, snapshotter).map(toSnapshot);
   }
 
   byId(id: string): SnapshotRow | undefined {
