@@ -4,6 +4,7 @@ import type { Differ } from './differs.ts';
 import type { NetworkDriver } from './network.ts';
 import type { Registry } from './registry.ts';
 import type { Runtime } from './runtime.ts';
+import type { Sandboxer } from './sandboxes.ts';
 import type { SnapshotDriver } from './snapshots.ts';
 
 /** What a plugin of each kind gives. The key is shown to clients as containerd's plugin type. */
@@ -12,6 +13,7 @@ export interface PluginContracts {
   snapshotter: SnapshotDriver;
   differ: Differ;
   runtime: Runtime;
+  sandboxer: Sandboxer;
   network: NetworkDriver;
   registry: Registry;
 }

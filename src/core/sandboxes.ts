@@ -72,8 +72,8 @@ export interface SandboxMetric {
 }
 
 /**
- * Runs sandboxes. What it runs outlives the daemon. Every implementation passes `core/suites/sandboxer.ts`; of a
- * sandbox that is not there `status`, `wait`, `start`, `platform`, `metrics` and `shutdown` say not-found.
+ * Runs sandboxes. What it runs outlives the daemon. Every implementation passes `core/suites/sandboxer.ts`. Of a sandbox
+ * that is not there, `wait`, `platform`, `metrics` and `shutdown` say not-found, `start` fails, and `status` is empty.
  */
 export interface Sandboxer {
   /** already-exists when there is one of that id. Leaves nothing behind when it fails. */
@@ -81,17 +81,18 @@ export interface Sandboxer {
   start(ref: SandboxRef, signal: AbortSignal): Promise<StartedSandbox>;
   /** What containers in it are made for. */
   platform(ref: SandboxRef, signal: AbortSignal): Promise<PlatformFacts>;
-  /** Ends its process, by force after `seconds`. Idempotent; not-found is no error. */
+  /** Ends it, by force after `seconds`, at once with 0. Idempotent; that it is not there is no error. */
   stop(ref: SandboxRef, seconds: number, signal: AbortSignal): Promise<void>;
   /** Resolves when it has ended; at once when it has already. */
   wait(ref: SandboxRef, signal: AbortSignal): Promise<SandboxExit>;
+  /** `verbose` asks for `info`. */
   status(ref: SandboxRef, verbose: boolean, signal: AbortSignal): Promise<SandboxStatus>;
   /** Ends it if need be, and removes whatever there is of it. */
   shutdown(ref: SandboxRef, signal: AbortSignal): Promise<void>;
-  /** Undefined when it measures nothing. */
+  /** Undefined when there is nothing to measure. */
   metrics(ref: SandboxRef, signal: AbortSignal): Promise<SandboxMetric | undefined>;
   /** Tells of a change of the sandbox; `fields` as in a field mask. */
   update(ref: SandboxRef, sandbox: SandboxPlan, fields: readonly string[], signal: AbortSignal): Promise<void>;
-  /** True while containers can be put into it. */
-  has(ref: SandboxRef, signal: AbortSignal): Promise<boolean>;
+  /** After the daemon's start: removes what was half made, and what nobody could name any more. */
+  reconcile?(known: (ref: SandboxRef) => boolean, signal: AbortSignal): Promise<void>;
 }

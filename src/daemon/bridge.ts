@@ -24,6 +24,8 @@ import { Namespaces } from '#services/namespaces.ts';
 import { Pulls } from '#services/pull.ts';
 import { Pushes } from '#services/push.ts';
 import type { Services } from '#services/services.ts';
+import { SandboxControllers } from '#services/sandbox-controllers.ts';
+import { Sandboxes } from '#services/sandboxes.ts';
 import { Snapshots } from '#services/snapshots.ts';
 import { RegistryObjects } from '#services/registry-objects.ts';
 import { Streaming } from '#services/streaming.ts';
@@ -90,7 +92,10 @@ export function buildBridge(parts: BridgeParts): Bridge {
   const differs = orderedDiffers(parts.diffs.order, plugins.all('differ'));
   const diffs = new Diffs({ content, differs, syncFs: parts.diffs.syncFs, logger });
   const runtime = plugins.get('runtime', 'task');
-  const tasks = new Tasks({ ledger, events, containers, snapshots, runtime, root, state, logger });
+  const sandboxers = plugins.all('sandboxer');
+  const tasks = new Tasks({ ledger, events, containers, snapshots, runtime, sandboxers, root, state, logger });
+  const sandboxes = new Sandboxes({ ledger });
+  const sandboxControllers = new SandboxControllers({ ledger, events, tasks, sandboxers, logger });
   const pulls = new Pulls({ registry, content, snapshots, drivers, diffs, leases, images, defaultSnapshotter, logger });
   const pushes = new Pushes({ registry, content, images });
   const registryObjects = new RegistryObjects({ registry, content });
@@ -137,13 +142,24 @@ export function buildBridge(parts: BridgeParts): Bridge {
   });
 
   return {
-    services: { ...rest, mounts, registryObjects, transfers, streaming, engine, journal },
+    services: {
+      ...rest,
+      sandboxes,
+      sandboxControllers,
+      mounts,
+      registryObjects,
+      transfers,
+      streaming,
+      engine,
+      journal,
+    },
     reconcile: async () => {
       await mounts.reconcile();
       for (const { name } of namespaces.list()) {
         await pulls.recover({ namespace: name, signal });
         await transfers.recover({ namespace: name, signal });
       }
+      await sandboxControllers.reconcile(signal);
       await tasks.reconcile(signal);
       await engine.reconcile(signal);
       await gc.boot(signal);

@@ -2,7 +2,7 @@ import { contentPlugin } from '#drivers/content/plugin.ts';
 import { differPlugin } from '#drivers/differs/plugin.ts';
 import { networkPlugin } from '#drivers/network/plugin.ts';
 import { registryPlugin } from '#drivers/registry/plugin.ts';
-import { runtimePlugin } from '#drivers/runtime/plugin.ts';
+import { runtimePlugin, shimSandboxerPlugin } from '#drivers/runtime/plugin.ts';
 import { btrfsPlugin } from '#drivers/snapshotters/btrfs/plugin.ts';
 import { nativePlugin } from '#drivers/snapshotters/native/plugin.ts';
 import { overlayfsPlugin } from '#drivers/snapshotters/overlayfs/plugin.ts';
@@ -18,4 +18,5 @@ export const builtIns: Plugins = [
   plugin(registryPlugin),
   plugin(networkPlugin),
   plugin(runtimePlugin),
+  plugin(shimSandboxerPlugin),
 ];

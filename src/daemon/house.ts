@@ -23,6 +23,7 @@ const places: Readonly<Record<PluginKind, (id: string) => string>> = {
   snapshotter: (id) => join('snapshots', id),
   differ: () => 'differ',
   runtime: () => '',
+  sandboxer: () => '',
   network: () => 'network',
   registry: () => 'registry',
 };

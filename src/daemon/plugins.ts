@@ -11,6 +11,7 @@ export const pluginTypes: Readonly<Record<PluginKind, string>> = {
   snapshotter: 'io.containerd.snapshotter.v1',
   differ: 'io.containerd.differ.v1',
   runtime: 'io.containerd.runtime.v2',
+  sandboxer: 'io.containerd.sandbox.controller.v1',
   network: 'io.hakobune.network.v1',
   registry: 'io.hakobune.registry.v1',
 };

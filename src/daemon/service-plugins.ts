@@ -38,7 +38,6 @@ const innerPlugins: readonly (readonly [service: string | undefined, type: strin
     [`${services}transfer.v1.Transfer`, 'io.containerd.transfer.v1', 'local', ['io.containerd.lease.v1', metadata]],
     [`${services}mounts.v1.Mounts`, 'io.containerd.mount-manager.v1', 'sqlite', [metadata]],
     [`${services}sandbox.v1.Store`, 'io.containerd.sandbox.store.v1', 'local', [metadata]],
-    [`${services}sandbox.v1.Controller`, 'io.containerd.sandbox.controller.v1', 'shim', [events]],
   ];
 
 /** containerd's name of each service, and what it stands on. */

@@ -3,6 +3,8 @@ import type { Journal } from './journal.ts';
 import type { Mounts } from './mounts.ts';
 import type { Nouns } from './nouns.ts';
 import type { RegistryObjects } from './registry-objects.ts';
+import type { SandboxControllers } from './sandbox-controllers.ts';
+import type { Sandboxes } from './sandboxes.ts';
 import type { Streaming } from './streaming.ts';
 import type { Transfers } from './transfer/transfers.ts';
 
@@ -12,6 +14,8 @@ export interface Services extends Nouns {
   readonly journal: Journal;
   readonly mounts: Mounts;
   readonly registryObjects: RegistryObjects;
+  readonly sandboxes: Sandboxes;
+  readonly sandboxControllers: SandboxControllers;
   readonly streaming: Streaming;
   readonly transfers: Transfers;
 }

@@ -9,12 +9,14 @@ import type { Any } from '#core/any.ts';
 import type { Container } from '#core/containers.ts';
 import type { Mount } from '#core/mounts.ts';
 import type { Exit, ProcessRef, ProcessState, Runtime, Stdio } from '#core/runtime.ts';
+import type { Sandboxer } from '#core/sandboxes.ts';
 import type { Ledger } from '#metadata/ledger.ts';
 import type { ProcessRow } from '#metadata/tables/processes.ts';
 import { ContainerFiles } from './container-files.ts';
 import type { Containers } from './containers.ts';
 import type { Events } from './events.ts';
 import type { Snapshots } from './snapshots.ts';
+import { checkSandbox } from './task-sandbox.ts';
 import { LOST_STATUS, TaskExits } from './task-exits.ts';
 import { HookedTasks } from './task-hooks.ts';
 import { reconcileTasks } from './task-reconcile.ts';
@@ -56,6 +58,8 @@ export interface NewTask {
   readonly stdio: Stdio;
   /** Overrides the container's runtime options. */
   readonly options?: Any;
+  /** Where the sandbox of the container serves the task API; '' or left out: where its sandboxer says. */
+  readonly taskApiAddress?: string;
 }
 
 export interface TasksParts {
@@ -64,6 +68,8 @@ export interface TasksParts {
   readonly containers: Containers;
   readonly snapshots: Snapshots;
   readonly runtime: Runtime;
+  /** Of whose sandboxes containers can be; none when left out. */
+  readonly sandboxers?: ReadonlyMap<string, Sandboxer>;
   /** The daemon's root directory: logs are in `ROOT/containers/NAMESPACE/ID`. */
   readonly root: string;
   /** The daemon's state directory: bundles are in `STATE/tasks/NAMESPACE/ID`. */
@@ -112,6 +118,7 @@ export class Tasks {
     const ref = refOf(call, task.id, '');
     using _lock = await this.#lock(ref, call.signal);
     const container = this.#parts.containers.get(call, task.id);
+    await checkSandbox(this.#parts, call, container, task.taskApiAddress ?? '');
     await this.#clearDebris(ref, call.signal);
     if (ledger.processes.find(call.namespace, task.id, '') !== undefined) {
       throw new HakoError('already-exists', `task ${task.id}: already exists`);

@@ -19,8 +19,8 @@ export interface RecoverParts {
   readonly tasks: Tasks;
   readonly pump: Pump;
   readonly logger: Logger;
-  /** Where bundles are: `<namespace>/<id>` below it. */
-  readonly bundles: string;
+  /** Where bundles are: `<namespace>/<id>` below each of them. */
+  readonly bundles: readonly string[];
   readonly inherited: ReadonlyMap<string, number>;
   readonly exitsFile: string;
 }
@@ -28,7 +28,7 @@ export interface RecoverParts {
 /** Takes up every task that an earlier shim left in its bundle, and removes what it left half made. */
 export async function recover(parts: RecoverParts): Promise<void> {
   const used = new Set<string>();
-  for (const bundle of bundlesIn(parts.bundles)) {
+  for (const bundle of parts.bundles.flatMap(bundlesIn)) {
     try {
       await recoverTask(parts, bundle, used);
     } catch (error) {

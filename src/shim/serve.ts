@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { messageOf } from '#base/errors.ts';
+import { Sandbox } from '#proto/gen/containerd/runtime/sandbox/v1/sandbox_pb.ts';
 import { Task as TaskV2 } from '#proto/gen/containerd/task/v2/task_pb.ts';
 import { Task as TaskV3 } from '#proto/gen/containerd/task/v3/task_pb.ts';
 import { setCloexec } from '#sys/fd.ts';
@@ -12,6 +13,8 @@ import { KeeperLink } from './link.ts';
 import { stderrLogger } from './log.ts';
 import { Pump } from './pump/pump.ts';
 import { recover } from './recover.ts';
+import { sandboxService } from './sandbox-service.ts';
+import { Sandboxes } from './sandboxes.ts';
 import { taskService } from './service.ts';
 import { Tasks } from './tasks.ts';
 
@@ -52,19 +55,23 @@ export async function serve(state: string): Promise<void> {
     tasks,
     pump,
     logger,
-    bundles: path.join(state, 'tasks'),
+    bundles: [path.join(state, 'tasks'), path.join(state, 'sandboxes')],
     inherited,
     exitsFile: path.join(directory, 'exits'),
   });
+  const sandboxes = new Sandboxes({ tasks, logger });
+  sandboxes.recover(path.join(state, 'sandboxes'));
   link.onExit = (exit) => tasks.reaped(exit);
   for (const exit of early) tasks.reaped(exit);
 
   const server = new TtrpcServer(logger);
   const idle = idleWatch({ tasks, pump, link, server });
-  const methods = taskService(tasks, { runtimeRoot: path.join(state, 'runc'), version: '3', shutdown: idle.look });
+  const runtimeRoot = path.join(state, 'runc');
+  const methods = taskService(tasks, { runtimeRoot, version: '3', shutdown: idle.look });
   server.add(TaskV2, methods);
   // Equal in all but the name of their messages, which is in no byte that is sent.
   server.add(TaskV3, methods as unknown as TtrpcMethods<typeof TaskV3>);
+  server.add(Sandbox, sandboxService(sandboxes, runtimeRoot));
   await server.listen({ fd: shimFds.listener });
   link.ready();
   logger.log('info', 'shim serves', { pid: process.pid, tasks: tasks.size });

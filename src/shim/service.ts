@@ -22,21 +22,21 @@ export interface ServiceOptions {
 }
 
 /** The namespace that a call is about. */
-function namespaceOf(call: TtrpcCall): string {
+export function namespaceOf(call: TtrpcCall): string {
   const namespace = call.metadata.get('containerd-namespace-ttrpc');
   if (namespace === undefined || namespace === '') throw new HakoError('failed-precondition', 'namespace is required');
   return namespace;
 }
 
 /** Ids become names of files and cgroups. */
-function checkId(kind: string, id: string): void {
+export function checkId(kind: string, id: string): void {
   if (!/^[A-Za-z0-9]+([._-][A-Za-z0-9]+|_|-)*$/.test(id) || id.length > 128) {
     throw invalid(`${kind} "${id}": is not letters, digits, ".", "_" and "-", starting with a letter or digit`);
   }
 }
 
 /** Reads containerd.runc.v1.Options, or takes the defaults when there are none. */
-function runtimeOf(
+export function runtimeOf(
   options: { typeUrl: string; value: Uint8Array } | undefined,
   runtimeRoot: string,
   namespace: string,

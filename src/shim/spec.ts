@@ -6,6 +6,7 @@ import { CAP_SYS_RESOURCE, hasCapability } from '#sys/process.ts';
 
 /** What we look at in an OCI process. */
 export interface SpecProcess {
+  args?: string[];
   terminal?: boolean;
   oomScoreAdj?: number;
 }
@@ -52,3 +53,15 @@ function parse(text: string, file: string): Spec {
 /** Whether the container has a process namespace of its own, whose first process takes all others with it. */
 export const ownsProcesses = (spec: Spec): boolean =>
   spec.linux?.namespaces?.some((namespace) => namespace.type === 'pid' && (namespace.path ?? '') === '') ?? false;
+
+/** Whether there is something to run in it: the spec of a sandbox need not say anything. */
+export const namesProcess = (spec: Spec): boolean => (spec.process?.args?.length ?? 0) > 0;
+
+/** Lets the container of a bundle join a network namespace, in place of one of its own. */
+export function setNetns(bundle: string, netns: string): void {
+  const file = path.join(bundle, 'config.json');
+  const spec = parse(readFileSync(file, 'utf8'), file);
+  const others = (spec.linux?.namespaces ?? []).filter(({ type }) => type !== 'network');
+  spec.linux = { ...spec.linux, namespaces: [...others, { type: 'network', path: netns }] };
+  writeFileSync(file, JSON.stringify(spec));
+}

@@ -62,8 +62,12 @@ export class Tasks {
     return this.#tasks.values();
   }
 
+  find(namespace: string, id: string): Task | undefined {
+    return this.#tasks.get(`${namespace}/${id}`);
+  }
+
   get(namespace: string, id: string): Task {
-    const task = this.#tasks.get(`${namespace}/${id}`);
+    const task = this.find(namespace, id);
     if (task === undefined) throw notFound('task', id);
     return task;
   }

@@ -13,13 +13,14 @@ import { leasesService } from './leases.ts';
 import { mountsService } from './mounts.ts';
 import { namespacesService } from './namespaces.ts';
 import { registryService } from './registry.ts';
+import { sandboxControllerService, sandboxStoreService } from './sandboxes.ts';
 import { snapshotsService } from './snapshots.ts';
 import { streamingService } from './streaming.ts';
 import { tasksService } from './tasks.ts';
 import { transferService } from './transfer.ts';
 import { versionService } from './version.ts';
 
-/** containerd's API over our services. What is not in this list (sandboxes) is unimplemented. */
+/** containerd's API over our services. What is not in this list is unimplemented. */
 export function containerdDoor(services: Services): GrpcService[] {
   const api = [
     containersService(services.containers),
@@ -34,6 +35,8 @@ export function containerdDoor(services: Services): GrpcService[] {
     mountsService(services.mounts),
     namespacesService(services.namespaces),
     registryService(services.registryObjects),
+    sandboxControllerService(services.sandboxControllers),
+    sandboxStoreService(services.sandboxes),
     snapshotsService(services.snapshots),
     streamingService(services.streaming),
     tasksService(services.tasks),

@@ -1,10 +1,11 @@
-import { create, toBinary, type MessageInitShape } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import type { Call } from '#base/call.ts';
 import { codeOf, invalid, unimplemented } from '#base/errors.ts';
 import { filterItems } from '#base/filters.ts';
 import { now } from '#base/moment.ts';
+import type { Any } from '#core/any.ts';
 import type { Exit, Stdio, TaskStatus } from '#core/runtime.ts';
-import { ProcessDetailsSchema } from '#proto/gen/containerd/runc/v1/options_pb.ts';
+import { OptionsSchema, ProcessDetailsSchema } from '#proto/gen/containerd/runc/v1/options_pb.ts';
 import { Tasks as TasksApi, type CreateTaskRequest } from '#proto/gen/containerd/services/tasks/v1/tasks_pb.ts';
 import type { MetricSchema } from '#proto/gen/containerd/types/metrics_pb.ts';
 import { Status, type ProcessSchema } from '#proto/gen/containerd/types/task/task_pb.ts';
@@ -98,14 +99,20 @@ const controlOf = (tasks: Tasks): Omit<TaskMethods, LifeMethod> => ({
 function newTask(request: CreateTaskRequest): NewTask {
   if (request.checkpoint !== undefined) throw unimplemented('creating a task from a checkpoint');
   if (request.runtimePath !== '') throw unimplemented('choosing the runtime for one task (runtime_path)');
-  if (request.taskApiAddress !== '') throw unimplemented('a task of a sandbox (task_api_address)');
   const options = optionalAny(request.options);
   return {
     id: request.containerId,
     rootfs: request.rootfs.map(fromMount),
     stdio: stdioOf(request),
     ...(options !== undefined && { options }),
+    taskApiAddress: request.taskApiAddress || addressIn(options),
   };
+}
+
+/** Clients of 2.0 to 2.2 have it among runc's options. */
+function addressIn(options: Any | undefined): string {
+  if (options?.typeUrl.endsWith(OptionsSchema.typeName) !== true) return '';
+  return fromBinary(OptionsSchema, options.value).taskApiAddress;
 }
 
 const stdioOf = ({ stdin, stdout, stderr, terminal }: Stdio): Stdio => ({ stdin, stdout, stderr, terminal });

@@ -3,39 +3,41 @@ import path from 'node:path';
 import { alreadyExists, HakoError } from '#base/errors.ts';
 import { unmountAll } from '#sys/mount.ts';
 
-/** The directories in which tasks are described to OCI runtimes: `<state>/tasks/<namespace>/<id>`. */
+/** The directories in which things are described to shim and OCI runtimes: `<state>/<tasks or sandboxes>/<namespace>/<id>`. */
 export class Bundles {
+  readonly #kind: 'task' | 'sandbox';
   readonly #root: string;
 
-  constructor(state: string) {
-    this.#root = path.join(state, 'tasks');
+  constructor(state: string, kind: 'task' | 'sandbox' = 'task') {
+    this.#kind = kind;
+    this.#root = path.join(state, kind === 'task' ? 'tasks' : 'sandboxes');
   }
 
   /** Namespaces and ids are checked where they come in; a path that leads elsewhere is refused here all the same. */
   path(namespace: string, id: string): string {
     for (const part of [namespace, id]) {
       if (part === '' || part === '.' || part === '..' || part.includes('/')) {
-        throw new HakoError('invalid-argument', `"${part}" cannot name a task or a namespace`);
+        throw new HakoError('invalid-argument', `"${part}" cannot name a ${this.#kind} or a namespace`);
       }
     }
     return path.join(this.#root, namespace, id);
   }
 
-  /** already-exists when there is a bundle of that name. */
-  async create(namespace: string, id: string, spec: Uint8Array, extras: object): Promise<string> {
+  /** already-exists when there is a bundle of that name. One without a spec has no config.json. */
+  async create(namespace: string, id: string, spec: Uint8Array | undefined, extras: object): Promise<string> {
     const bundle = this.path(namespace, id);
     await mkdir(path.dirname(bundle), { recursive: true, mode: 0o711 });
     try {
       // Others must reach the rootfs: containers of user namespaces are not root here.
       await mkdir(bundle, { mode: 0o711 });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw alreadyExists('task', id);
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw alreadyExists(this.#kind, id);
       throw error;
     }
     try {
       await Promise.all([
         mkdir(path.join(bundle, 'rootfs'), { mode: 0o711 }),
-        writeFile(path.join(bundle, 'config.json'), spec, { mode: 0o600 }),
+        spec === undefined ? undefined : writeFile(path.join(bundle, 'config.json'), spec, { mode: 0o600 }),
         writeFile(path.join(bundle, 'shim.json'), JSON.stringify(extras), { mode: 0o600 }),
       ]);
       return bundle;

@@ -27,6 +27,9 @@ function parseConfig(raw: unknown): RuntimeConfig {
   return config;
 }
 
+/** Those that have started, by their state directories. */
+const runtimes = new Map<string, ShimRuntime>();
+
 /** Makes containers through `hako-shim`, which outlives the daemon. */
 export const runtimePlugin: Plugin<'runtime', RuntimeConfig> = {
   kind: 'runtime',
@@ -34,11 +37,24 @@ export const runtimePlugin: Plugin<'runtime', RuntimeConfig> = {
   parseConfig,
   start: async ({ state, logger, signal }, config) => {
     const runtime = new ShimRuntime({ state, shimCommand: [config.shim], logger, defaultBinary: config.binary });
-    signal.addEventListener('abort', () => runtime.close(), { once: true });
+    runtimes.set(state, runtime);
+    const end = (): void => {
+      runtime.close();
+      if (runtimes.get(state) === runtime) runtimes.delete(state);
+    };
+    signal.addEventListener('abort', end, { once: true });
     // Nobody waits for it: the first container that comes sooner does, and hears what failed.
     runtime.prewarm(signal).catch((error: unknown) => {
       if (!signal.aborted) logger.log('warn', 'hako-shim did not start in advance', { error: messageOf(error) });
     });
     return runtime;
   },
+};
+
+/** Sandboxes of the same shim: it starts after the runtime, whose state directory it shares. */
+export const shimSandboxerPlugin: Plugin<'sandboxer', null> = {
+  kind: 'sandboxer',
+  id: 'shim',
+  parseConfig: () => null,
+  start: async ({ state }) => runtimes.get(state)?.sandboxer ?? { skip: 'the runtime did not start' },
 };

@@ -1,4 +1,4 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary } from '@bufbuild/protobuf';
 import { AnySchema, timestampDate, type Timestamp } from '@bufbuild/protobuf/wkt';
 import path from 'node:path';
 import { codeOf, HakoError } from '#base/errors.ts';
@@ -14,13 +14,15 @@ import type {
   Stdio,
   TaskStatus,
 } from '#core/runtime.ts';
-import { OptionsSchema, ProcessDetailsSchema } from '#proto/gen/containerd/runc/v1/options_pb.ts';
+import { ProcessDetailsSchema } from '#proto/gen/containerd/runc/v1/options_pb.ts';
 import { Task, type StateResponse } from '#proto/gen/containerd/task/v3/task_pb.ts';
 import { Status } from '#proto/gen/containerd/types/task/task_pb.ts';
 import type { TtrpcOptions, TtrpcService } from '#wire/ttrpc-client.ts';
 import { Bundles } from './bundles.ts';
 import { ociFeatures } from './oci-features.ts';
+import { packedOptions, runtimeOptions } from './runtime-options.ts';
 import { ShimConnection } from './shim-connection.ts';
+import { ShimSandboxer } from './shim-sandboxer.ts';
 import { Witness } from './witness.ts';
 
 export interface ShimRuntimeOptions {
@@ -56,12 +58,15 @@ export class ShimRuntime implements Runtime {
   readonly #bundles: Bundles;
   readonly #connection: ShimConnection;
   readonly #witness: Witness;
+  /** What the same shim makes for groups of containers. */
+  readonly sandboxer: ShimSandboxer;
 
   constructor(options: ShimRuntimeOptions) {
     this.#options = options;
     this.#bundles = new Bundles(options.state);
     this.#witness = new Witness(path.join(options.state, 'shim', 'exits'));
     this.#connection = new ShimConnection({ ...options, onNoKeeper: () => this.#witness.testify() });
+    this.sandboxer = new ShimSandboxer({ ...options, connection: this.#connection, witness: this.#witness });
   }
 
   /** Starts keeper and shim, so that the first container need not wait for them. */
@@ -108,7 +113,7 @@ export class ShimRuntime implements Runtime {
   async create(request: CreateTask, signal: AbortSignal): Promise<{ pid: number }> {
     const { namespace, id, spec, rootfs, stdio, log } = request;
     const extras = log === undefined ? {} : { log: log.path };
-    const options = this.#runtimeOptions(request.runtime);
+    const options = packedOptions(runtimeOptions(request.runtime, this.#options));
     const bundle = await this.#bundles.create(namespace, id, spec, extras);
     await using undo = new AsyncDisposableStack();
     undo.defer(() => this.#bundles.remove(namespace, id));
@@ -138,21 +143,8 @@ export class ShimRuntime implements Runtime {
     throw error;
   }
 
-  /** containerd.runc.v1.Options as they came, with the binary that the runtime's name stands for. */
-  #runtimeOptions(runtime: CreateTask['runtime']): { typeUrl: string; value: Uint8Array } {
-    const { name, options } = runtime;
-    const known = options !== undefined && options.typeUrl.endsWith(OptionsSchema.typeName);
-    if (options !== undefined && !known && options.value.length > 0) {
-      this.#options.logger.log('warn', 'runtime options of an unknown type are passed over', { type: options.typeUrl });
-    }
-    const parsed = known ? fromBinary(OptionsSchema, options.value) : create(OptionsSchema);
-    if (parsed.binaryName === '') parsed.binaryName = binaryOf(name) ?? this.#options.defaultBinary ?? 'runc';
-    return { typeUrl: OptionsSchema.typeName, value: toBinary(OptionsSchema, parsed) };
-  }
-
   async features(runtime: CreateTask['runtime'], signal: AbortSignal): Promise<RuntimeFeatures> {
-    const { value } = this.#runtimeOptions(runtime);
-    return ociFeatures(fromBinary(OptionsSchema, value).binaryName, signal);
+    return ociFeatures(runtimeOptions(runtime, this.#options).binaryName, signal);
   }
 
   async exec(ref: ProcessRef, request: { spec: Uint8Array; stdio: Stdio }, signal: AbortSignal): Promise<void> {
@@ -296,13 +288,6 @@ const keyOf = ({ namespace, id, execId }: ProcessRef): string =>
 /** A process that has ended already is what a kill was for. */
 function unlessEnded(error: unknown): void {
   if (codeOf(error) !== 'not-found') throw error;
-}
-
-/** `crun` of `crun` or `io.containerd.crun.v2`; undefined for the default runtime. */
-function binaryOf(name: string): string | undefined {
-  if (path.isAbsolute(name)) return name;
-  const word = /^io\.containerd\.([^.]+)\.v\d+$/.exec(name)?.[1] ?? name;
-  return word === '' || word === 'runc' ? undefined : word;
 }
 
 function stateOf(state: StateResponse): ProcessState {
