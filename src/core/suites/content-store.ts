@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { digestOf } from '#base/digest.ts';
 import { codeOf } from '#base/errors.ts';
+import { microsecondsOf, now } from '#base/moment.ts';
 import type { BlobWriter, ContentStore, IngestId } from '../content.ts';
 
 /** A store to test, empty at first. */
@@ -189,6 +191,20 @@ function resuming(house: () => StoreUnderTest): void {
     const seen = await house().store.ingest(id('seen'));
     assert.equal(seen?.offset, 5);
     assert.ok(seen.startedAt.getTime() > before && seen.updatedAt.getTime() >= seen.startedAt.getTime() - 1);
+  });
+
+  test('an upload that was left says when its last bytes came, not when they reached the disk', async () => {
+    const writer = await house().store.writer(id('left'), never);
+    const before = microsecondsOf(now());
+    await writer.write(text('12345'), never);
+    const after = microsecondsOf(now());
+    await setTimeout(20);
+    await writer.close();
+    await (await house().store.writer(id('left'), never)).close();
+    const left = await house().store.ingest(id('left'));
+    assert.ok(left !== undefined);
+    const at = microsecondsOf(left.updatedAt);
+    assert.ok(before <= at && at <= after, `${before} <= ${at} <= ${after}`);
   });
 }
 

@@ -144,7 +144,8 @@ export class FileContentStore implements ContentStore, Disposable {
       return {
         offset: this.#writers.get(ingest)?.offset ?? Number(data.size),
         startedAt: new Moment(Number(started.mtimeNs / 1000n)),
-        updatedAt: new Moment(Number(data.mtimeNs / 1000n)),
+        // Dates are set as fractions of a second, which may be a hair too small.
+        updatedAt: new Moment(Number((data.mtimeNs + 500n) / 1000n)),
       };
     } catch (error) {
       if (isMissing(error)) return undefined;

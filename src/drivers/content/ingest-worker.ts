@@ -141,11 +141,15 @@ function syncShared(directory: string): Promise<void> {
   return shared;
 }
 
-function close(id: string): void {
+function close(id: string, movedAt?: number): void {
   const upload = uploads.get(id);
   if (upload === undefined) return;
   uploads.delete(id);
-  fs.closeSync(upload.fd);
+  try {
+    if (movedAt !== undefined) fs.futimesSync(upload.fd, movedAt / 1e6, movedAt / 1e6);
+  } finally {
+    fs.closeSync(upload.fd);
+  }
 }
 
 serveThread((request: IngestRequest, check) => {
@@ -161,6 +165,6 @@ serveThread((request: IngestRequest, check) => {
     case 'commit':
       return commit(request, check);
     case 'close':
-      return close(request.id);
+      return close(request.id, request.movedAt);
   }
 });

@@ -1,5 +1,6 @@
 import { abortable } from '#base/locks.ts';
 import { HakoError } from '#base/errors.ts';
+import { microsecondsOf, now } from '#base/moment.ts';
 import { Thread } from '#base/threads.ts';
 import type { BlobWriter, IngestId } from '#core/content.ts';
 import type { Digest } from '#core/images.ts';
@@ -10,7 +11,9 @@ export type IngestRequest =
   | { readonly do: 'open'; readonly id: string; readonly directory: string }
   | { readonly do: 'append'; readonly id: string; readonly buffer: SharedArrayBuffer; readonly length: number }
   | { readonly do: 'truncate'; readonly id: string; readonly size: number }
-  | { readonly do: 'digest' | 'close'; readonly id: string }
+  | { readonly do: 'digest'; readonly id: string }
+  /** `movedAt`: when bytes came last, in microseconds; what the file says then is when they reached the disk. */
+  | { readonly do: 'close'; readonly id: string; readonly movedAt?: number }
   | {
       readonly do: 'commit';
       readonly id: string;
@@ -77,6 +80,7 @@ export class IngestWriter implements BlobWriter {
   #filled = 0;
   #failure: Error | undefined;
   #closed: string | undefined;
+  #movedAt: number | undefined;
 
   constructor(
     threads: IngestThreads,
@@ -99,6 +103,7 @@ export class IngestWriter implements BlobWriter {
   }
 
   async write(data: Uint8Array, signal: AbortSignal): Promise<void> {
+    this.#movedAt = microsecondsOf(now());
     for (let done = 0; done < data.length;) {
       this.#usable();
       while (this.#inFlight.size >= maxInFlight) {
@@ -122,6 +127,7 @@ export class IngestWriter implements BlobWriter {
       throw new HakoError('invalid-argument', `ingest "${this.#id}": cannot truncate to ${size}`);
     this.#flush();
     await this.#settled();
+    this.#movedAt = microsecondsOf(now());
     await this.#ask({ do: 'truncate', id: this.#id, size }, signal);
     this.#offset = size;
     this.#failure = undefined;
@@ -165,7 +171,8 @@ export class IngestWriter implements BlobWriter {
     if (this.#closed !== undefined) return;
     this.#closed = why;
     try {
-      if (!this.#thread.dead) await this.#thread.run({ do: 'close', id: this.#id } satisfies IngestRequest);
+      const moved = this.#movedAt !== undefined && { movedAt: this.#movedAt };
+      if (!this.#thread.dead) await this.#thread.run({ do: 'close', id: this.#id, ...moved } satisfies IngestRequest);
     } finally {
       this.#done(why);
     }
