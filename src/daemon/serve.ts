@@ -4,6 +4,7 @@ import type { Config } from './config/schema.ts';
 import { lockDirectories } from './lock.ts';
 import { notifySystemd } from './notify.ts';
 import { applyOomScore } from './oom.ts';
+import { thrift } from './thrift.ts';
 import { version } from './version.ts';
 
 export interface HouseOptions {
@@ -28,6 +29,7 @@ export async function serve(config: Config, logger: Logger, buildHouse: BuildHou
   const notify = notifySystemd(process.env, logger);
   using stop = stopSignals(logger);
   using _locks = lockDirectories(config);
+  using _thrift = thrift();
   applyOomScore(config.oom_score, logger);
   logger.log('info', 'hakod is starting', { version, pid: process.pid, root: config.root, state: config.state });
 

@@ -29,7 +29,7 @@ export interface Search {
 const SMALL_LEDGER_ROWS = 300;
 const PORTION = 200;
 /** A worker that nobody has asked for so long gives its memory back. */
-const IDLE_MS = 20_000;
+const IDLE_MS = 2000;
 
 /** Searches the ledger beside the event loop: in a worker, which reads through a connection of its own. */
 export class Searcher {
