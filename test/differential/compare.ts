@@ -8,10 +8,9 @@ export function difference(theirs: Outcome, ours: Outcome): string | undefined {
   const found: string[] = [];
   if (theirs.code !== ours.code) found.push(`exit code: theirs ${theirs.code}, ours ${ours.code}`);
   for (const stream of streams)
-    if (theirs[stream] !== ours[stream])
-      found.push(`${stream}:\n${markLines('- ', theirs[stream])}\n${markLines('+ ', ours[stream])}`);
+    if (theirs[stream] !== ours[stream]) found.push(`${stream}:\n${changes(theirs[stream], ours[stream])}`);
   if (found.length > 0 && theirs.stderr === ours.stderr && theirs.stderr !== '')
-    found.push(`both on stderr:\n${markLines('  ', theirs.stderr)}`);
+    found.push(`both on stderr:\n${theirs.stderr.replaceAll(/^/gm, '    ')}`);
   return found.length === 0 ? undefined : found.join('\n');
 }
 
@@ -37,9 +36,17 @@ function* misses(side: string, saying: Saying, outcome: Outcome): Generator<stri
   }
 }
 
-const markLines = (mark: string, text: string): string =>
-  text
-    .replace(/\n$/, '')
-    .split('\n')
-    .map((line) => `  ${mark}${line}`)
-    .join('\n');
+/** What only they say, what only we say, and one line before them. */
+function changes(theirs: string, ours: string): string {
+  const [a, b] = [theirs.replace(/\n$/, '').split('\n'), ours.replace(/\n$/, '').split('\n')];
+  let start = 0;
+  while (start < a.length && start < b.length && a[start] === b[start]) start++;
+  let end = 0;
+  while (end < a.length - start && end < b.length - start && a.at(-1 - end) === b.at(-1 - end)) end++;
+  const shown = (mark: string, lines: string[]): string[] => lines.map((line) => `    ${mark} ${line}`);
+  return [
+    ...shown(' ', a.slice(Math.max(0, start - 1), start)),
+    ...shown('-', a.slice(start, a.length - end)),
+    ...shown('+', b.slice(start, b.length - end)),
+  ].join('\n');
+}

@@ -19,7 +19,7 @@ export interface SideParts {
   readonly names: readonly (readonly [string, string])[];
 }
 
-const patience = 60_000;
+const patience = 30_000;
 
 /** Runs command lines against one daemon. */
 export class Side {
@@ -45,7 +45,7 @@ export class Side {
     return join(this.parts.dir, 'work', scenario);
   }
 
-  /** Runs one line, and kills it with all that it started after a minute. */
+  /** Runs one line, and kills it with all that it started after half a minute. */
   run(scenario: string, line: string): Promise<Outcome> {
     const { shell, env, address, dir, name } = this.parts;
     const directory = this.directory(scenario);

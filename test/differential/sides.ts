@@ -22,6 +22,7 @@ export interface Sides {
 const quiet = `[plugins."io.containerd.gc.v1.scheduler"]
 mutation_threshold = 0
 startup_delay = "1h"
+pause_threshold = 0.000001
 `;
 
 /**

@@ -28,8 +28,8 @@ export const containers: readonly Scenario[] = [
       unordered('ctr containers ls'),
       unordered('ctr containers list --quiet'),
       unordered("ctr containers ls 'labels.a==b'"),
-      unordered("ctr containers ls id==one id==two"),
-      unordered("ctr containers ls image~=box,runtime.name==io.containerd.ghost.v1"),
+      unordered('ctr containers ls id==one id==two'),
+      unordered('ctr containers ls image~=box,runtime.name==io.containerd.ghost.v1'),
       "ctr containers ls 'nonsense=='",
       ...['one', 'two', 'three', 'five', 'six', 'eleven'].flatMap((id) => [
         `ctr containers info ${id}`,

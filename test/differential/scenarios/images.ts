@@ -108,7 +108,7 @@ const mounts: Scenario = {
     'ctr images mount ghost',
     'ctr images pull --plain-http $R/small:1',
     'ctr images mount $R/small:1 $PWD/mnt',
-    'ls -lR mnt | sed "s/[A-Z][a-z][a-z] .[0-9] [0-9:]*//"; cat mnt/etc/cargo; touch mnt/x',
+    'ls -lR mnt | sed "s/[A-Z][a-z]* *[0-9]* *[0-9:]* //"; cat mnt/etc/cargo; touch mnt/x',
     'ctr images mount $R/small:1 $PWD/mnt',
     'ctr snapshots ls',
     'ctr images unmount $PWD/mnt',
@@ -153,7 +153,7 @@ const convert: Scenario = {
     'ctr images convert $R/multi:1 example.com/plain:1',
     'ctr images ls',
     'ctr images check',
-    unordered('ctr content ls | sed "s/[0-9]* *[a-z]*ago//"'),
+    unordered('ctr content ls'),
   ],
 };
 

@@ -20,9 +20,18 @@ export const tasks: readonly Scenario[] = [
       'ctr containers create box one sleep 300',
       'ctr containers create box short sh -c "echo out; exit 7"',
       'ctr tasks ls',
-      ...['ps', 'kill', 'rm', 'pause', 'resume', 'metrics', 'attach', 'exec --exec-id x', 'start', 'delete --force'].map(
-        (verb) => `ctr tasks ${verb} ghost true`,
-      ),
+      ...[
+        'ps',
+        'kill',
+        'rm',
+        'pause',
+        'resume',
+        'metrics',
+        'attach',
+        'exec --exec-id x',
+        'start',
+        'delete --force',
+      ].map((verb) => `ctr tasks ${verb} ghost true`),
       ...['ps', 'kill', 'rm', 'pause', 'resume', 'metrics', 'attach', 'exec --exec-id x', 'delete --force'].map(
         (verb) => `ctr tasks ${verb} one`,
       ),
@@ -186,7 +195,9 @@ export const tasks: readonly Scenario[] = [
       events('ctr run -d box c sleep 60'),
       events('ctr tasks exec --exec-id a c true'),
       events('ctr tasks exec --exec-id a c ghost'),
-      events('ctr tasks exec -d --exec-id a c sleep 60; ctr tasks kill --exec-id a c; sleep 0.3; ctr tasks rm --exec-id a c'),
+      events(
+        'ctr tasks exec -d --exec-id a c sleep 60; ctr tasks kill --exec-id a c; sleep 0.3; ctr tasks rm --exec-id a c',
+      ),
       events('ctr tasks pause c; ctr tasks resume c'),
       events('ctr containers label c a=b'),
       events('ctr tasks kill -s KILL c; sleep 0.3; ctr tasks rm c'),
