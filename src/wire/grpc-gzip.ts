@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { callersFault, HakoError } from '#base/errors.ts';
+import { Slots } from '#base/slots.ts';
 
 const inflate = promisify(gunzip);
 const deflate = promisify(gzip);
@@ -10,8 +11,13 @@ export const compression = 'gzip';
 
 export const compress = (payload: Uint8Array): Promise<Uint8Array> => deflate(payload);
 
+/** As many threads as there are to inflate: more at once would not be sooner, and each may need what a message may have. */
+const inflating = new Slots(4);
+const always = new AbortController().signal;
+
 /** Errors have the words of gRPC's Go library. */
 export async function decompress(payload: Uint8Array, limit: number): Promise<Uint8Array> {
+  using _slot = await inflating.take(always);
   try {
     return await inflate(payload, { maxOutputLength: limit });
   } catch (error) {

@@ -5,6 +5,17 @@ import { decompress } from './grpc-gzip.ts';
 
 /** So many messages may wait for their reader before the sender is held back by the stream's window. */
 const enough = 8;
+/** The same in bytes. */
+const enoughBytes = 4 * 1024 * 1024;
+
+/**
+ * Bytes of messages in this process that are begun and not whole. Each may be as long as messages get, on every stream of
+ * every connection: past the limit, a long one is refused that would wait for more.
+ */
+let halfway = 0;
+const mostHalfway = 512 * 1024 * 1024;
+/** Short ones are always taken. */
+const shortHalf = 64 * 1024;
 
 /**
  * The messages that come in on a stream, in order. The sender waits while nobody reads. Reading ends with the sender's
@@ -15,6 +26,9 @@ export class Inbox {
   readonly #frames: FrameReader;
   readonly #limit: number;
   #queue: Received[] = [];
+  #queued = 0;
+  /** How much of `halfway` is ours. */
+  #halfway = 0;
   #ended = false;
   #failure: Error | undefined;
   #waiting: (() => void) | undefined;
@@ -32,6 +46,7 @@ export class Inbox {
     });
     // A stream may close without an end when it is reset; what came whole before stays readable.
     stream.once('close', () => {
+      this.#account(0);
       if (!this.#ended) this.fail(new HakoError('cancelled', 'the stream was closed by the other side'));
     });
   }
@@ -52,7 +67,8 @@ export class Inbox {
     for (;;) {
       const message = this.#queue.shift();
       if (message !== undefined) {
-        if (this.#queue.length < enough && this.#stream.isPaused()) this.#stream.resume();
+        this.#queued -= message.payload.length;
+        if (!this.#full && this.#stream.isPaused()) this.#stream.resume();
         return message.compressed ? await decompress(message.payload, this.#limit) : message.payload;
       }
       if (this.#failure !== undefined) throw this.#failure;
@@ -74,13 +90,28 @@ export class Inbox {
     if (this.#failure !== undefined) return; // What follows a broken message means nothing.
     try {
       const messages = this.#frames.push(chunk);
+      this.#account(this.#frames.held);
       if (messages.length === 0) return;
       for (const message of messages) this.#queue.push(message);
-      if (this.#queue.length >= enough) this.#stream.pause();
+      for (const { payload } of messages) this.#queued += payload.length;
+      if (this.#full) this.#stream.pause();
     } catch (error) {
       this.#failure = error as Error;
+      this.#account(0);
+      this.#frames.forget();
     }
     this.#wake();
+  }
+
+  get #full(): boolean {
+    return this.#queue.length >= enough || this.#queued >= enoughBytes;
+  }
+
+  #account(held: number): void {
+    if (held > this.#halfway && held > shortHalf && halfway + held - this.#halfway > mostHalfway)
+      throw new HakoError('resource-exhausted', 'too many long messages are on their way at once: try again later');
+    halfway += held - this.#halfway;
+    this.#halfway = held;
   }
 
   #wake(): void {

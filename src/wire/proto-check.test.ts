@@ -51,3 +51,19 @@ test('what is no message is refused', () => {
   for (const each of broken)
     assert.throws(() => fitting(TaskCreateSchema, each), { code: 'internal' }, each.toString('hex'));
 });
+
+test('a message of more fields than anybody needs is refused before they are objects', () => {
+  const labels = Buffer.from([0x12, 0]);
+  const container = (count: number): Buffer => {
+    const value = Buffer.alloc(count * labels.length, labels);
+    const length: number[] = [];
+    for (let rest = value.length; ; rest = Math.floor(rest / 128)) {
+      length.push(rest < 128 ? rest : (rest % 128) | 128);
+      if (rest < 128) break;
+    }
+    return Buffer.concat([Buffer.from([0x0a, ...length]), value]);
+  };
+  const fine = container(400_000);
+  assert.equal(fitting(CreateContainerRequestSchema, fine), fine);
+  assert.throws(() => fitting(CreateContainerRequestSchema, container(600_000)), { code: 'resource-exhausted' });
+});

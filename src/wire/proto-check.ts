@@ -16,6 +16,12 @@ const BIT32 = 5;
 /** How deep groups may lie within each other, as in Go. */
 const MAX_DEPTH = 10_001;
 
+/**
+ * How many fields a message may have with all that lies within it. One of 16 MiB may hold eight million empty ones, each a
+ * hundred bytes of ours and a moment in which nobody else is answered.
+ */
+const MOST_FIELDS = 500_000;
+
 interface Shape {
   /** Wire types in which the field may come, as bits. */
   readonly types: number;
@@ -30,12 +36,12 @@ const shapesByMessage = new WeakMap<DescMessage, Shapes>();
  * message at all.
  */
 export function fitting(schema: DescMessage, bytes: Uint8Array): Uint8Array {
-  return clean(shapesOf(schema), bytes) ?? bytes;
+  return clean(shapesOf(schema), new Cursor(bytes, { left: MOST_FIELDS })) ?? bytes;
 }
 
 /** Undefined when all fits. */
-function clean(shapes: Shapes, bytes: Uint8Array): Uint8Array | undefined {
-  const cursor = new Cursor(bytes);
+function clean(shapes: Shapes, cursor: Cursor): Uint8Array | undefined {
+  const { bytes } = cursor;
   let pieces: Uint8Array[] | undefined;
   let kept = 0;
   while (cursor.at < bytes.length) {
@@ -45,7 +51,7 @@ function clean(shapes: Shapes, bytes: Uint8Array): Uint8Array | undefined {
     const fits = shape !== undefined && (shape.types & (1 << type)) !== 0;
     const valueAt = cursor.skip(number, type);
     let value: Uint8Array | undefined;
-    if (fits && shape.child !== undefined) value = clean(shape.child(), bytes.subarray(valueAt, cursor.at));
+    if (fits && shape.child !== undefined) value = clean(shape.child(), cursor.within(valueAt));
     if (fits && value === undefined) continue;
     pieces ??= [];
     pieces.push(bytes.subarray(kept, start));
@@ -56,14 +62,24 @@ function clean(shapes: Shapes, bytes: Uint8Array): Uint8Array | undefined {
 }
 
 class Cursor {
-  readonly #bytes: Uint8Array;
+  readonly bytes: Uint8Array;
   at = 0;
+  /** Shared by all cursors in one message. */
+  readonly #fields: { left: number };
 
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+  constructor(bytes: Uint8Array, fields: { left: number }) {
+    this.bytes = bytes;
+    this.#fields = fields;
+  }
+
+  /** One over the value that was just passed. */
+  within(start: number): Cursor {
+    return new Cursor(this.bytes.subarray(start, this.at), this.#fields);
   }
 
   tag(): { number: number; type: number } {
+    if (this.#fields.left-- <= 0)
+      throw new HakoError('resource-exhausted', `grpc: received message with more than ${MOST_FIELDS} fields`);
     const tag = this.#varint();
     const number = Math.floor(tag / 8);
     if (number === 0 || number > 0x1fff_ffff) throw malformed();
@@ -82,7 +98,7 @@ class Cursor {
       this.at += length;
     } else if (type === START_GROUP) this.#skipGroup(number);
     else throw malformed();
-    if (this.at > this.#bytes.length) throw malformed();
+    if (this.at > this.bytes.length) throw malformed();
     return at;
   }
 
@@ -102,7 +118,7 @@ class Cursor {
     let value = 0;
     let factor = 1;
     for (let count = 0; count < 10; count++) {
-      const byte = this.#bytes[this.at++];
+      const byte = this.bytes[this.at++];
       if (byte === undefined) throw malformed();
       value += (byte & 0x7f) * factor;
       if (byte < 0x80) return value;
