@@ -2,12 +2,24 @@ import { invalid } from '#base/errors.ts';
 import type { ActiveMount } from '#core/activations.ts';
 import type { Mount } from '#core/mounts.ts';
 
+/** Characters of one mount, all that is filled in included: far more than mount(2) takes. */
+const most = 1024 * 1024;
+const longest = 64 * 1024;
+
 /**
  * Fills in `{{ mount 0 }}` and its like in source, target and options: `source`, `target` and `mount` (where it is
  * mounted) of an earlier mount, and `overlay A B`, the mount points from one to another parted by colons.
  */
 export function formatMount(mount: Mount, before: readonly ActiveMount[]): Mount {
-  const fill = (text: string): string => filled(text, before);
+  let room = most;
+  const fill = (text: string): string => {
+    // What repeats something that repeats a third thing outgrows memory before it is ever tried.
+    const done = text.length > longest ? text : filled(text, before);
+    room -= done.length;
+    if (text.length > longest || room < 0)
+      throw invalid(`mount of type "${mount.type}" has too much text to be filled in: want at most ${most} characters`);
+    return done;
+  };
   return {
     ...mount,
     source: fill(mount.source),
