@@ -1,5 +1,6 @@
 import { HakoError, messageOf } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
+import { joinCgroup } from './cgroup.ts';
 import type { Config } from './config/schema.ts';
 import { lockDirectories } from './lock.ts';
 import { notifySystemd } from './notify.ts';
@@ -31,6 +32,7 @@ export async function serve(config: Config, logger: Logger, buildHouse: BuildHou
   using _locks = lockDirectories(config);
   using _thrift = thrift();
   applyOomScore(config.oom_score, logger);
+  joinCgroup(config.cgroup.path);
   logger.log('info', 'hakod is starting', { version, pid: process.pid, root: config.root, state: config.state });
 
   const life = new AbortController();

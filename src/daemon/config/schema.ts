@@ -75,7 +75,7 @@ export const schema = table('Configuration of hakod.', {
     grpc_histogram: flag('Whether the times of gRPC calls are kept as histograms.', false, noEffect),
   }),
   cgroup: table("The daemon's own cgroup.", {
-    path: text('The cgroup to move into.', '', noEffect),
+    path: text('The cgroup to move into, made if there is none.'),
   }),
   shim: table('The processes that keep containers. A section of our own.', {
     group: choice('How many containers share a shim.', ['daemon'], 'daemon', ['namespace', 'pod', 'container']),
