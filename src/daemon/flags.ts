@@ -6,12 +6,15 @@ import type { Overrides } from './config/load.ts';
 
 export const usage = `Usage: hakod [OPTIONS]
        hakod config default|dump [OPTIONS]
+       hakod oci-hook PROGRAM [ARG…]
 
 The daemon of Hakobune: keeps images and containers, and answers at containerd's, Kubernetes' and Docker's doors.
 
 Commands:
   config default             print the default configuration, with comments
   config dump                print the configuration that the other options give
+  oci-hook                   become a program, as a hook of a container: {{id}}, {{pid}}, {{bundle}}, {{rootfs}},
+                             {{status}} and {{annotation "KEY"}} in its arguments are filled in from the state on stdin
 
 Options:
   -c, --config FILE          configuration (default /etc/hakobune/config.toml, if it is there)
@@ -36,13 +39,16 @@ const options = {
 } as const;
 
 export interface CommandLine {
-  readonly command: 'serve' | 'config default' | 'config dump' | 'version' | 'help';
+  readonly command: 'serve' | 'config default' | 'config dump' | 'oci-hook' | 'version' | 'help';
   readonly config?: string;
+  /** Of the program that oci-hook runs: none of them is ours. */
+  readonly hook?: readonly string[];
   readonly overrides: Overrides;
 }
 
 /** Reads the arguments of hakod. Throws invalid-argument in words for the person who typed them. */
 export function parseCommandLine(args: readonly string[]): CommandLine {
+  if (args[0] === 'oci-hook') return { command: 'oci-hook', overrides: {}, hook: args.slice(1) };
   const { values, positionals } = parse(args);
   for (const name of ['config', 'root', 'state', 'address', 'docker-address'] as const) {
     if (values[name] === '') throw new HakoError('invalid-argument', `option --${name} is empty: give a path`);
@@ -76,11 +82,13 @@ function parse(args: readonly string[]) {
   }
 }
 
+const there = 'there are "config default", "config dump" and "oci-hook"';
+
 function commandOf(words: readonly string[]): CommandLine['command'] {
   const command = words.join(' ');
   if (command === '') return 'serve';
   if (command === 'config default' || command === 'config dump') return command;
-  throw new HakoError('invalid-argument', `unknown command "${command}": there are "config default" and "config dump"`);
+  throw new HakoError('invalid-argument', `unknown command "${command}": ${there}`);
 }
 
 function logLevel(word: string): LogLevel {

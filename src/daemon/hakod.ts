@@ -5,6 +5,7 @@ import { printConfig } from './config/print.ts';
 import { schema, type Config } from './config/schema.ts';
 import { parseCommandLine, usage, type CommandLine } from './flags.ts';
 import { createLogger } from './log.ts';
+import { runOciHook } from './oci-hook.ts';
 import { serve, type BuildHouse } from './serve.ts';
 import { version } from './version.ts';
 
@@ -38,6 +39,8 @@ async function run(line: CommandLine, buildHouse: BuildHouse): Promise<number> {
       return 0;
     case 'config dump':
       return dump(line);
+    case 'oci-hook':
+      return runOciHook(line.hook ?? []);
     case 'serve': {
       const { config, warnings, files } = loadConfig(line.config, line.overrides);
       const logger = createLogger(config.debug);
