@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { OffsetFile } from '#sys/splice.ts';
-import { JsonLog, longestPiece, pieceEnd, record, timestamp } from './json-log.ts';
+import { JsonLog, longestPiece, pieceEnd, record, records, timestamp } from './json-log.ts';
 
 function files(t: { after(undo: () => void): void }): { log: string; offsets: string } {
   const directory = mkdtempSync(path.join(os.tmpdir(), 'hako-log-'));
@@ -35,6 +35,32 @@ test('a record is what Docker writes', () => {
     '{"log":"a \\"b\\"\\n","stream":"stderr","time":"2026-01-02T03:04:05.000001Z"}\n',
   );
   assert.match(timestamp(), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
+});
+
+test('many lines at once become the records that they would become one by one', () => {
+  const long = 'x'.repeat(longestPiece + 5);
+  const cases = [
+    '',
+    '\n',
+    'one\ntwo\nrest',
+    'a "b" \\n\\\n\n\tc\u0000\n',
+    `€\n${'line €uro\n'.repeat(5000)}tail`,
+    `a\n${long}\nb\n`,
+    `${long}\n`,
+    `a\n${long}`,
+    'with its own \u0080 mark\nand more\n',
+    `${'x'.repeat(longestPiece - 1)}\n${'y'.repeat(longestPiece)}\nz\n`,
+    `${'x'.repeat(longestPiece - 1)}\n${'y'.repeat(longestPiece - 1)}\n`,
+  ].map((text) => Buffer.from(text));
+  cases.push(Buffer.from([0xc3, 0x0a, 0xa9, 0xff, 0x0a, 0xe2, 0x82]));
+  for (const bytes of cases) {
+    let [expected, from] = ['', 0];
+    for (let to = pieceEnd(bytes, 0); to !== -1; to = pieceEnd(bytes, from)) {
+      expected += record(bytes.subarray(from, to), 'stdout', 'now');
+      from = to;
+    }
+    assert.deepEqual(records(bytes, 'stdout', 'now'), { text: expected, rest: from });
+  }
 });
 
 test('what was not committed is cut off at the next start, and the offsets agree with the rest', (t) => {

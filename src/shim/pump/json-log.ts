@@ -29,6 +29,44 @@ export function record(piece: Uint8Array, stream: string, time: string): string 
   return `{"log":${JSON.stringify(text)},"stream":"${stream}","time":"${time}"}\n`;
 }
 
+/** Stands for newlines while all lines are quoted at once: JSON leaves it as it is, and text has no use for it. */
+const marker = '\u0080';
+
+/** The records of all whole pieces, one after the other, and where the rest begins. */
+export function records(bytes: Buffer, stream: string, time: string): { readonly text: string; readonly rest: number } {
+  const lines = bytes.lastIndexOf(newline) + 1;
+  if (bytes.length - lines <= longestPiece && hasShortLines(bytes, lines)) {
+    const text = bytes.toString('utf8', 0, lines).replaceAll('\n', marker);
+    // One call for all lines takes a tenth of the time of one for each, and containers are as slow as their logs.
+    if (lines === 0 || !bytes.includes(marker)) return { text: recordsOfLines(text, stream, time), rest: lines };
+  }
+  let text = '';
+  let from = 0;
+  for (let to = pieceEnd(bytes, 0); to !== -1; to = pieceEnd(bytes, from)) {
+    text += record(bytes.subarray(from, to), stream, time);
+    from = to;
+  }
+  return { text, rest: from };
+}
+
+/** Whether none of the whole lines, which end before `end`, has to be cut. */
+function hasShortLines(bytes: Buffer, end: number): boolean {
+  for (let from = 0; end - from > longestPiece;) {
+    const next = bytes.lastIndexOf(newline, from + longestPiece - 1) + 1;
+    if (next <= from) return false;
+    from = next;
+  }
+  return true;
+}
+
+/** `text` has markers for newlines, the last of them at its end. */
+function recordsOfLines(text: string, stream: string, time: string): string {
+  if (text === '') return '';
+  const end = `\\n","stream":"${stream}","time":"${time}"}\n`;
+  const quoted = JSON.stringify(text.slice(0, -1)).slice(1, -1);
+  return `{"log":"${quoted.replaceAll(marker, `${end}{"log":"`)}${end}`;
+}
+
 /** Now, as Docker writes it, to the microsecond. */
 export function timestamp(): string {
   const micros = Math.round((performance.timeOrigin + performance.now()) * 1000);

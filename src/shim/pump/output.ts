@@ -4,7 +4,7 @@ import { EPOLLIN, EPOLLOUT } from '#sys/epoll.ts';
 import { closeFd, pendingBytes } from '#sys/fd.ts';
 import { splice, type OffsetFile } from '#sys/splice.ts';
 import { giveBack, window } from './give-back.ts';
-import { pieceEnd, record, timestamp, type JsonLog } from './json-log.ts';
+import { record, records, timestamp, type JsonLog } from './json-log.ts';
 import type { OutputPlan, Sink } from './messages.ts';
 import type { Reactor } from './reactor.ts';
 
@@ -215,17 +215,10 @@ export class Output {
 
   /** `bytes` are all that is not in the log yet, up to the offset `end`. */
   #append(bytes: Buffer, end: number): void {
-    const time = timestamp();
-    let records = '';
-    let from = 0;
-    for (let to = pieceEnd(bytes, 0); to !== -1; to = pieceEnd(bytes, from)) {
-      records += record(bytes.subarray(from, to), this.#plan.stream, time);
-      from = to;
-    }
-    const rest = bytes.length - from;
-    if (records !== '') this.#log!.append(records, this.#number, end - rest);
+    const { text, rest } = records(bytes, this.#plan.stream, timestamp());
+    if (text !== '') this.#log!.append(text, this.#number, end - (bytes.length - rest));
     this.#scanned = end;
-    this.#pending = Buffer.from(bytes.subarray(from));
+    this.#pending = Buffer.from(bytes.subarray(rest));
   }
 
   /** Gives the client what it has not had; it may be slow, gone, or not there yet. */
