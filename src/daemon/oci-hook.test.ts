@@ -36,7 +36,7 @@ test('hakod oci-hook becomes the program, with arguments and environment filled 
 
   const main = new URL('main.ts', import.meta.url).pathname;
   const shell = 'echo "$0 $1 $WHERE"; exit 7';
-  const args = [main, 'oci-hook', '/bin/sh', '-c', shell, '{{id}}', '--root={{rootfs}}'];
+  const args = [main, 'oci-hook', '--', '/bin/sh', '-c', shell, '{{id}}', '--root={{rootfs}}'];
   const env = { ...process.env, WHERE: '{{bundle}}' };
   const { stdout, stderr, status } = spawnSync(process.execPath, args, { input, encoding: 'utf8', env });
   assert.equal(stderr, '');

@@ -16,7 +16,8 @@ interface HookState {
  * `hakod oci-hook PROGRAM ARG…` as a hook of a container: fills in what stands in braces, in arguments and environment,
  * from the state that the runtime gives on stdin, and becomes that program.
  */
-export function runOciHook(args: readonly string[]): never {
+export function runOciHook(words: readonly string[]): never {
+  const args = words[0] === '--' ? words.slice(1) : words;
   const [program] = args;
   if (program === undefined) throw new HakoError('invalid-argument', 'oci-hook: name the program to run');
   const state = readState(readFileSync(0, 'utf8'));
