@@ -136,6 +136,7 @@ export class ServerCall implements GrpcCall {
 
   async #encode(reply: unknown): Promise<Uint8Array[]> {
     const { compressed } = this.#head;
+    if (reply instanceof EncodedReply) this.#stream.once('close', () => reply.release());
     const encoded = reply instanceof EncodedReply ? reply.pieces : [encode(this.#method.output, reply)];
     const pieces = compressed ? [await compress(Buffer.concat(encoded))] : encoded;
     const length = pieces.reduce((sum, piece) => sum + piece.length, 0);

@@ -12,6 +12,8 @@ test('a list that is encoded as it comes has the bytes of the whole message', ()
   assert.deepEqual(Buffer.concat(reply.pieces), Buffer.from(whole));
   assert.equal(reply.length, whole.length);
   assert.ok(reply.pieces.length > 1);
+  reply.release();
+  assert.ok(reply.pieces.every(({ length }) => length === 0));
 });
 
 test('an empty list is an empty message', () => {

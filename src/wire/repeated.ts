@@ -11,6 +11,11 @@ export class EncodedReply {
     this.pieces = pieces;
     this.length = pieces.reduce((sum, { length }) => sum + length, 0);
   }
+
+  /** Frees the bytes, once they are sent: the collector of garbage may take its time, and megabytes would wait for it. */
+  release(): void {
+    for (const { buffer } of this.pieces) (buffer as ArrayBuffer).transfer(0);
+  }
 }
 
 /** Bytes of a piece: large enough that few are needed, and too large for the heap that is swept all the time. */
