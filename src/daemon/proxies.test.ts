@@ -32,7 +32,9 @@ test("a proxy starts without its socket, and is shown under containerd's type wi
   const started = await start({
     stargz: one({ exports: { root: '/var/lib/x' }, capabilities: ['remap-ids'] }),
     far: one({ type: 'io.containerd.content.v1', platform: '' }),
+    vm: one({ type: 'sandbox' }),
   });
+  assert.deepEqual([...started.all('sandboxer').keys()], ['vm']);
   assert.deepEqual([...started.all('snapshotter').keys()], ['stargz']);
   const [shown] = started.statuses;
   assert.deepEqual(shown, {
@@ -55,13 +57,11 @@ test('a call to a proxy that is down is unavailable and names it and its address
   });
 });
 
-test('what cannot be is refused, or left out with a warning, by name', async () => {
-  const lines: string[] = [];
-  await start({ box: one({ type: 'sandbox' }) }, lines);
-  assert.match(lines[0] ?? '', /^warn proxy_plugins\.box is left out: .*"sandbox" are not implemented$/);
+test('what cannot be is refused, by name', async () => {
   const wrong: [Config['proxy_plugins'], RegExp][] = [
     [{ x: one({ address: '' }) }, /^proxy_plugins\.x\.address is missing/],
     [{ native: one({}) }, /^proxy_plugins\.native: a built-in plugin has that name/],
+    [{ shim: one({ type: 'sandbox' }) }, /^proxy_plugins\.shim: a built-in plugin has that name/],
     [{ x: one({ exports: { root: 5 } }) }, /^proxy_plugins\.x\.exports\.root: want a text/],
   ];
   for (const [proxies, message] of wrong) await assert.rejects(async () => start(proxies), { message });

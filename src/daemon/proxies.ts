@@ -5,6 +5,7 @@ import type { PluginContracts, PluginFacts, PluginKind } from '#core/plugins.ts'
 import type { ProxyAddress } from '#drivers/proxies/connection.ts';
 import { ContentProxy } from '#drivers/proxies/content.ts';
 import { DiffProxy } from '#drivers/proxies/diffs.ts';
+import { SandboxProxy } from '#drivers/proxies/sandboxes.ts';
 import { SnapshotProxy } from '#drivers/proxies/snapshots.ts';
 import { builtIns } from './built-ins.ts';
 import type { Config } from './config/schema.ts';
@@ -24,29 +25,29 @@ const snapshots: ProxyKind<'snapshotter'> = {
 };
 const content: ProxyKind<'content'> = { kind: 'content', connect: (at, owner) => new ContentProxy(at, owner) };
 const diffs: ProxyKind<'differ'> = { kind: 'differ', connect: (at) => new DiffProxy(at) };
+const sandboxes: ProxyKind<'sandboxer'> = { kind: 'sandboxer', connect: (at) => new SandboxProxy(at) };
 
-/** By what the configuration calls them. A type that is missing here is not implemented. */
-const kinds: Partial<Record<Settings['type'], ProxyKind<'snapshotter'> | ProxyKind<'content'> | ProxyKind<'differ'>>> =
-  {
-    snapshot: snapshots,
-    'io.containerd.snapshotter.v1': snapshots,
-    content,
-    'io.containerd.content.v1': content,
-    diff: diffs,
-    'io.containerd.differ.v1': diffs,
-  };
+type AnyProxyKind = typeof snapshots | typeof content | typeof diffs | typeof sandboxes;
+
+/** By what the configuration calls them. */
+const kinds: Readonly<Record<Settings['type'], AnyProxyKind>> = {
+  snapshot: snapshots,
+  'io.containerd.snapshotter.v1': snapshots,
+  content,
+  'io.containerd.content.v1': content,
+  diff: diffs,
+  'io.containerd.differ.v1': diffs,
+  sandbox: sandboxes,
+  'io.containerd.sandbox.controller.v1': sandboxes,
+};
 
 /**
- * The plugins of `[proxy_plugins]`. Each starts without a word to its socket, which may not be there yet. One of a type
- * that is not implemented is left out with a warning; one that has the name of a built-in plugin is refused.
+ * The plugins of `[proxy_plugins]`. Each starts without a word to its socket, which may not be there yet. One that has the
+ * name of a built-in plugin is refused.
  */
 export function proxyPlugins(settings: Config['proxy_plugins'], owner: string, logger: Logger): Plugins {
   return Object.entries(settings).flatMap(([name, one]) => {
     const proxied = kinds[one.type];
-    if (proxied === undefined) {
-      logger.log('warn', `proxy_plugins.${name} is left out: proxy plugins of type "${one.type}" are not implemented`);
-      return [];
-    }
     if (one.address === '') throw invalid(`proxy_plugins.${name}.address is missing: want the path of a unix socket`);
     if (builtIns.some(({ kind, id }) => kind === proxied.kind && id === name)) {
       throw new HakoError('invalid-argument', `proxy_plugins.${name}: a built-in plugin has that name: choose another`);
@@ -58,6 +59,8 @@ export function proxyPlugins(settings: Config['proxy_plugins'], owner: string, l
       case 'content':
         return [proxyOf(proxied, name)];
       case 'differ':
+        return [proxyOf(proxied, name)];
+      case 'sandboxer':
         return [proxyOf(proxied, name)];
     }
 

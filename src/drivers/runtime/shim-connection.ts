@@ -35,10 +35,11 @@ export class ShimConnection {
   async get(signal: AbortSignal): Promise<TtrpcClient> {
     if (this.#closed) throw new HakoError('unavailable', 'the runtime driver is closed');
     // Shared by all who ask, so it must not end with the first of them.
-    this.#client ??= this.#open();
-    const client = await abortable(this.#client, signal);
+    const asked = (this.#client ??= this.#open());
+    const client = await abortable(asked, signal);
     if (!client.isClosed) return client;
-    this.#client = undefined;
+    // Unless another caller has begun to make a new one.
+    if (this.#client === asked) this.#client = undefined;
     return this.get(signal);
   }
 
