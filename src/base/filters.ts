@@ -1,5 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
-import { invalid } from './errors.ts';
+import { HakoError, invalid } from './errors.ts';
 
 /** Looks a field up in what is being filtered: its value, or undefined when it is not there. */
 export type FieldOf<T> = (item: T, fieldpath: readonly string[]) => string | undefined;
@@ -14,8 +14,9 @@ const mostFilters = 1000;
 
 /**
  * Parses containerd's filters: `name==x`, `labels."a.b"!=c`, `id~=^web`, `labels.foo` (present). Commas mean "and",
- * several filters mean "or", and none at all matches everything, as an empty one does. invalid-argument with the
- * position when one is malformed.
+ * several filters mean "or", and none at all matches everything, as an empty one does. invalid-argument in the words
+ * that containerd's clients know, with the place marked, when one is malformed; only a malformed regular expression is
+ * none of these: it matches nothing. `tail` ends the message, for the lists where containerd names the class twice.
  *
  *     selectors := selector ("," selector)*
  *     selector  := fieldpath (operator value)?
@@ -25,10 +26,10 @@ const mostFilters = 1000;
  *     value     := quoted | anything but white space and ","
  *     quoted    := "…" as in Go; after "~=" also /…/ and |…|
  */
-export function parseFilters(filters: readonly string[]): Filter {
+export function parseFilters(filters: readonly string[], tail = ''): Filter {
   if (filters.length > mostFilters)
     throw invalid(`filters: ${filters.length} were given, at most ${mostFilters} are allowed`);
-  const parsed = filters.map((text) => parseFilter(text));
+  const parsed = filters.map((text) => parseFilter(text, tail));
   if (parsed.length === 0) return () => true;
   return (get) => parsed.some((filter) => filter(get));
 }
@@ -45,11 +46,14 @@ export function labelField(labels: Readonly<Record<string, string>>, keyParts: r
   return Object.hasOwn(labels, key) ? labels[key] : undefined;
 }
 
-function parseFilter(text: string): Filter {
+/** For the lists of images, containers, leases and sandboxes: they name the class of the parser's error once more. */
+export const classTwice = ': invalid argument';
+
+function parseFilter(text: string, tail: string): Filter {
   if (text.length > longestFilter)
     throw invalid(`filter has ${text.length} characters, at most ${longestFilter} are allowed`);
   if (text === '') return () => true;
-  const selectors = new Parser(text).selectors();
+  const selectors = new Parser(text, tail).selectors();
   return (get) => selectors.every((selector) => selector(get));
 }
 
@@ -58,16 +62,18 @@ type Operator = (typeof operators)[number];
 
 class Parser {
   readonly #text: string;
+  readonly #tail: string;
   #at = 0;
 
-  constructor(text: string) {
+  constructor(text: string, tail: string) {
     this.#text = text;
+    this.#tail = tail;
   }
 
   selectors(): Filter[] {
     const selectors = [this.#selector()];
     while (this.#at < this.#text.length) {
-      if (this.#text[this.#at] !== ',') throw this.#error('expected "," or the end');
+      if (this.#text[this.#at] !== ',') throw this.#error(`unexpected input: ${this.#text[this.#at]}`);
       this.#at++;
       selectors.push(this.#selector());
     }
@@ -80,11 +86,11 @@ class Parser {
       return (get) => get(path) !== undefined;
     }
     const operator = this.#operator();
-    const start = this.#skipSpace();
+    this.#skipSpace();
     const value = this.#value(operator);
     // As containerd has it, what is absent counts as empty here; only `==` asks that it be there.
     if (operator === '~=') {
-      const matches = this.#pattern(value, start);
+      const matches = pattern(value);
       return (get) => matches(get(path) ?? '');
     }
     if (operator === '!=') return (get) => (get(path) ?? '') !== value;
@@ -104,8 +110,7 @@ class Parser {
     this.#skipSpace();
     if (this.#text[this.#at] === '"') return this.#quoted();
     const name = this.#match(/[A-Za-z0-9_]+/y);
-    if (name === undefined)
-      throw this.#error('expected a field name, quoted where it has other letters than A-Z, a-z, 0-9 and _');
+    if (name === undefined) throw this.#error('expected field or quoted');
     return name;
   }
 
@@ -113,7 +118,9 @@ class Parser {
     const start = this.#skipSpace();
     const found = this.#match(/[=!~]+/y);
     const operator = operators.find((known) => known === found);
-    if (operator === undefined) throw this.#error(`expected an operator ("==", "!=" or "~=")`, start);
+    if (found !== undefined && operator === undefined)
+      throw this.#error(`unsupported operator ${JSON.stringify(found)}`, start);
+    if (operator === undefined) throw this.#error(`expected an operator ("=="|"!="|"~=")`, start);
     return operator;
   }
 
@@ -121,12 +128,12 @@ class Parser {
     const first = this.#text[this.#at];
     if (first === '"') return this.#quoted();
     if (first === '/' || first === '|') {
-      if (operator !== '~=') throw this.#error(`a value that begins with "${first}" has to be quoted with "`);
+      if (operator !== '~=') throw this.#error('invalid quote encountered');
       return this.#quoted();
     }
     // A bare value may not begin like a separator or an operator: it would read as one.
     const value = /[.=!~]/.test(first ?? '') ? undefined : this.#match(/[^\s,\p{C}]+/uy);
-    if (value === undefined) throw this.#error('expected a value');
+    if (value === undefined) throw this.#error('expected value or quoted');
     return value;
   }
 
@@ -137,7 +144,7 @@ class Parser {
     let value = '';
     for (;;) {
       const letter = this.#text[this.#at];
-      if (letter === undefined || letter === '\n') throw this.#error('the quoted string does not end', start);
+      if (letter === undefined || letter === '\n') throw this.#error('quoted literal not terminated', start);
       this.#at++;
       if (letter === quote) return value;
       value += letter === '\\' ? this.#escape(quote) : letter;
@@ -159,15 +166,7 @@ class Parser {
       const code = Number.parseInt(this.#match(/[0-7]{3}/y) ?? 'none', 8);
       if (code <= 0xff) return String.fromCodePoint(code);
     }
-    throw this.#error('this escape sequence is not allowed', start);
-  }
-
-  #pattern(source: string, at: number): (text: string) => boolean {
-    try {
-      return linearMatcher(source);
-    } catch (error) {
-      throw this.#error((error as Error).message, at);
-    }
+    throw this.#error('illegal escape sequence', start);
   }
 
   #match(sticky: RegExp): string | undefined {
@@ -183,8 +182,21 @@ class Parser {
   }
 
   #error(what: string, at: number = this.#at): Error {
-    const shown = this.#text.length > 200 ? `${this.#text.slice(0, 200)}…` : this.#text;
-    return invalid(`filter "${shown}": at position ${at + 1}: ${what}`);
+    const [before, letter, after] = [this.#text.slice(0, at), this.#text[at], this.#text.slice(at + 1)];
+    const place = letter === undefined ? before : `${short(before)} >|${letter}|< ${short(after)}`;
+    return invalid(`filters: parse error: [${short(place)}]: ${what}: invalid argument${this.#tail}`);
+  }
+}
+
+const short = (text: string): string => (text.length > 500 ? `${text.slice(0, 500)}…` : text);
+
+/** What tells whether a text matches; nothing does where the expression is malformed. */
+function pattern(source: string): (text: string) => boolean {
+  try {
+    return linearMatcher(source);
+  } catch (error) {
+    if (error instanceof HakoError) throw error;
+    return () => false;
   }
 }
 

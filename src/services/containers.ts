@@ -1,6 +1,6 @@
 import type { Call } from '#base/call.ts';
 import { alreadyExists, HakoError, invalid, messageOf } from '#base/errors.ts';
-import { labelField, parseFilters } from '#base/filters.ts';
+import { classTwice, labelField, parseFilters } from '#base/filters.ts';
 import { checkIdentifier, checkLabels } from '#base/identifiers.ts';
 import { silent, type Logger } from '#base/log.ts';
 import { now } from '#base/moment.ts';
@@ -8,7 +8,7 @@ import type { Any, Labels } from '#core/any.ts';
 import type { Container } from '#core/containers.ts';
 import type { Ledger } from '#metadata/ledger.ts';
 import type { Events } from './events.ts';
-import { keptLabels, maskedLabels, present, refusePath } from './fields.ts';
+import { keptLabels, maskedLabels, ownValue, present, refusePath } from './fields.ts';
 
 export type NewContainer = Omit<Container, 'createdAt' | 'updatedAt'>;
 
@@ -51,7 +51,7 @@ export class Containers {
 
   /** Filters in containerd's grammar; several are alternatives; none lists all. */
   list(call: Call, filters: readonly string[]): IteratorObject<Container> {
-    const match = parseFilters(filters);
+    const match = parseFilters(filters, classTwice);
     return this.#ledger.containers
       .list(call.namespace)
       .filter((container) => match((path) => containerField(container, path)));
@@ -169,11 +169,11 @@ function maskedField(container: Container, given: NewContainer, path: string): C
   }
   if (!path.startsWith('extensions.')) return refusePath(path, JSON.stringify(container.id));
   const key = path.slice('extensions.'.length);
-  const extensions: Record<string, Any> = { ...container.extensions };
-  const value = given.extensions[key];
-  if (value === undefined) delete extensions[key];
-  else extensions[key] = value;
-  return { ...container, extensions };
+  const extensions = new Map<string, Any>(Object.entries(container.extensions));
+  const value = ownValue(given.extensions, key);
+  if (value === undefined) extensions.delete(key);
+  else extensions.set(key, value);
+  return { ...container, extensions: Object.fromEntries(extensions) };
 }
 
 function check(container: NewContainer, before: string): void {

@@ -1,13 +1,13 @@
 import type { Call } from '#base/call.ts';
 import { parseDigest } from '#base/digest.ts';
-import { alreadyExists, invalid, notFound } from '#base/errors.ts';
-import { labelField, parseFilters } from '#base/filters.ts';
+import { alreadyExists, invalid, messageOf, notFound } from '#base/errors.ts';
+import { classTwice, labelField, parseFilters } from '#base/filters.ts';
 import { checkLabels } from '#base/identifiers.ts';
 import { now } from '#base/moment.ts';
 import type { Descriptor, Image } from '#core/images.ts';
 import type { Ledger } from '#metadata/ledger.ts';
 import type { Events } from './events.ts';
-import { keptLabels, maskedLabels, present, refusePath } from './fields.ts';
+import { keptLabels, maskedLabels, ownValue, present, refusePath } from './fields.ts';
 import type { GarbageCollector } from './gc.ts';
 import { hold, release } from './holds.ts';
 
@@ -42,7 +42,7 @@ export class Images {
   }
 
   list(call: Call, filters: readonly string[]): IteratorObject<Image> {
-    const match = parseFilters(filters);
+    const match = parseFilters(filters, classTwice);
     return this.#ledger.images.list(call.namespace).filter((image) => match((path) => imageField(image, path)));
   }
 
@@ -122,7 +122,7 @@ function maskedTarget(target: Descriptor, given: NewImage, path: string): Descri
   if (path === 'annotations') return { ...target, annotations };
   if (path.startsWith('annotations.')) {
     const key = path.slice('annotations.'.length);
-    return { ...target, annotations: keptLabels({ ...target.annotations, [key]: annotations[key] ?? '' }) };
+    return { ...target, annotations: keptLabels({ ...target.annotations, [key]: ownValue(annotations, key) ?? '' }) };
   }
   return refusePath(path, `image ${JSON.stringify(given.name)}`);
 }
@@ -131,9 +131,14 @@ function check(image: NewImage): void {
   if (image.name === '') throw invalid('image name must not be empty: invalid argument');
   checkLabels(image.labels, 'image.Labels');
   const { digest, size, mediaType } = image.target;
-  parseDigest(digest);
-  if (!(size > 0)) throw invalid('target.Size must be greater than zero: invalid argument');
-  if (mediaType === '') throw invalid('target.MediaType must be set: invalid argument');
+  try {
+    parseDigest(digest);
+  } catch (error) {
+    const problem = messageOf(error).replace(/: "[^"]*"$/, '');
+    throw invalid(`Target.Digest ${JSON.stringify(digest)} invalid: ${problem}: invalid argument`);
+  }
+  if (!(size > 0)) throw invalid('Target.Size must be greater than zero: invalid argument');
+  if (mediaType === '') throw invalid('Target.MediaType must be set: invalid argument');
 }
 
 function imageField(image: Image, path: readonly string[]): string | undefined {

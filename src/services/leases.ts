@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Call } from '#base/call.ts';
 import { parseDigest } from '#base/digest.ts';
-import { alreadyExists, invalid, messageOf, notFound, HakoError } from '#base/errors.ts';
-import { labelField, parseFilters } from '#base/filters.ts';
+import { alreadyExists, codeless, invalid, messageOf, notFound, HakoError } from '#base/errors.ts';
+import { classTwice, labelField, parseFilters } from '#base/filters.ts';
 import { now } from '#base/moment.ts';
 import type { Labels } from '#core/any.ts';
 import type { Ledger } from '#metadata/ledger.ts';
@@ -60,7 +60,7 @@ export class Leases {
   }
 
   list(call: Call, filters: readonly string[]): IteratorObject<Lease> {
-    const match = parseFilters(filters);
+    const match = parseFilters(filters, classTwice);
     return this.#ledger.leases.list(call.namespace).filter((lease) => match((path) => leaseField(lease, path)));
   }
 
@@ -99,8 +99,8 @@ const madeUpId = (): string => `${process.hrtime.bigint() % 1_000_000_000n}-${ra
 const LONGEST_KEY = 32_768;
 
 function checkKey(key: string, before = ''): void {
-  if (key === '') throw new HakoError('unknown', `${before}key required`);
-  if (Buffer.byteLength(key) > LONGEST_KEY) throw new HakoError('unknown', `${before}key too large`);
+  if (key === '') throw codeless(`${before}key required`);
+  if (Buffer.byteLength(key) > LONGEST_KEY) throw codeless(`${before}key too large`);
 }
 
 function checkResource({ type, id }: LeaseResource): void {
@@ -114,7 +114,7 @@ function checkResource({ type, id }: LeaseResource): void {
       break;
     case 'snapshots':
       if (rest.length !== 1) throw invalid(`invalid snapshot resource type ${type}: invalid argument`);
-      if (rest[0] === '') throw new HakoError('unknown', 'bucket name required');
+      if (rest[0] === '') throw codeless('bucket name required');
       break;
     default:
       throw new HakoError('unimplemented', `resource type ${type} not supported yet: not implemented`);

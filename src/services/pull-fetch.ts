@@ -59,8 +59,9 @@ export class Fetcher {
       // Whoever comes second waits here and finds the blob there. Where the first one fails, it tries by itself.
       using _lock = await this.#locks.hold(target.digest, call.signal);
       const how = await this.#bring(call, source, target, slot);
-      if (how === 'exists') await this.#label(call, source, target);
-      return how;
+      if (how !== 'fetched') await this.#label(call, source, target);
+      // To the namespace a blob that it shares from now on is new.
+      return how === 'shared' ? 'fetched' : how;
     } finally {
       listeners.delete(progress);
       if (listeners.size === 0 && this.#listeners.get(target.digest) === listeners)
@@ -74,12 +75,13 @@ export class Fetcher {
     source: FetchSource,
     target: Descriptor,
     slot: () => Promise<Disposable>,
-  ): Promise<'exists' | 'fetched'> {
+  ): Promise<'exists' | 'shared' | 'fetched'> {
     for (let wait = firstLook; ; wait = Math.min(wait * 2, lastLook)) {
       // What is here needs no turn.
-      using _slot = this.#parts.content.find(call, target.digest) === undefined ? await slot() : undefined;
+      const known = this.#parts.content.find(call, target.digest) !== undefined;
+      using _slot = known ? undefined : await slot();
       const writer = await this.#open(call, target);
-      if (writer === 'exists') return 'exists';
+      if (writer === 'exists') return known ? 'exists' : 'shared';
       if (writer !== 'taken') return await this.#fill(call, source, target, writer);
       _slot?.[Symbol.dispose]();
       await sleep(wait, undefined, { signal: call.signal }).catch(() => call.signal.throwIfAborted());

@@ -1,6 +1,6 @@
 import type { Call } from '#base/call.ts';
 import { HakoError, invalid } from '#base/errors.ts';
-import { labelField, parseFilters } from '#base/filters.ts';
+import { classTwice, labelField, parseFilters } from '#base/filters.ts';
 import { checkIdentifier } from '#base/identifiers.ts';
 import { now } from '#base/moment.ts';
 import type { Any } from '#core/any.ts';
@@ -26,7 +26,7 @@ export class Sandboxes {
 
   /** Filters in containerd's grammar; several are alternatives; none lists all. */
   list(call: Call, filters: readonly string[]): IteratorObject<Sandbox> {
-    const match = parseFilters(filters);
+    const match = parseFilters(filters, classTwice);
     return this.#ledger.sandboxes
       .list(call.namespace)
       .filter((sandbox) => match((path) => sandboxField(sandbox, path)));

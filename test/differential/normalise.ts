@@ -21,7 +21,7 @@ const passing: readonly (readonly [RegExp, string])[] = [
   // A blob that another scenario has brought is there, or is not yet there.
   [/^(\S+-sha256:[0-9a-f]{64}: +)exists /gm, '$1done '],
   // What ctr says when it ends while it still asks how far things are.
-  [/^time=\S+ level=error msg="failed to get content info" error="context canceled"\n/gm, ''],
+  [/^time=\S+ level=error msg="(?:failed to get content info|active check failed)" error="context canceled"\n/gm, ''],
   // Where in its own code a client of 1.6 fell.
   [/^goroutine \d+ \[running\]:\n(.*\n)*/gm, ''],
   [/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, '<uuid>'],
@@ -46,11 +46,27 @@ export function normalise(outcome: Outcome, scenario: string, line: Line, side: 
   return { code: outcome.code, stdout: own(outcome.stdout), stderr: own(outcome.stderr) };
 }
 
+/** What a client of 2.1 has heard when it leaves off: the last word or the one before. */
+const told = /^(?:Completed pull from|Pulling from|Completed push to|Pushing to)(?= OCI Registry)/gm;
+
+/** The parts of a transfer below their index, in the order in which they began. */
+const tree = /^(?:[ │├└─]*[├└]──.*\n)+/gm;
+const sorted = (lines: string): string =>
+  lines
+    .replaceAll(/^[ │├└─]+/gm, '  ')
+    .split('\n')
+    .toSorted()
+    .slice(1)
+    .concat('')
+    .join('\n');
+
 /** What ctr says of a transfer's progress is said again and again, each time with one line of the time at its end. */
 function lastFrame(text: string): string {
   const ends = [...text.matchAll(/^.*elapsed: .*\n/gm)].map((match) => match.index + match[0].length);
   const start = ends.at(-2);
-  const frame = start === undefined ? text : text.slice(start);
+  const frame = (start === undefined ? text : text.slice(start))
+    .replaceAll(tree, sorted)
+    .replaceAll(told, 'Transferring');
   // Parts are shown in the order in which they began.
   return frame.replaceAll(/^(?:\S+-sha256:\S+ .*\n)+/gm, (parts) =>
     parts.split('\n').toSorted().slice(1).concat('').join('\n'),

@@ -25,6 +25,14 @@ startup_delay = "1h"
 pause_threshold = 0.000001
 `;
 
+/** Ours unpacks with every snapshotter that it has; containerd's transfer service with those that it was told of. */
+const unpacks = ['overlayfs', 'native'].map(
+  (name) => `[[plugins."io.containerd.transfer.v1.local".unpack_config]]
+platform = "linux"
+snapshotter = "${name}"
+`,
+);
+
 /**
  * Starts both daemons, Debian's containerd and ours, and a registry for both. HAKO_TEST_PEER may name another
  * containerd, as a directory or as the command prefix that reaches it, and HAKO_TEST_CTR its ctr; TMPDIR must then be a
@@ -42,7 +50,7 @@ export async function openSides(undo: AsyncDisposableStack): Promise<Sides> {
     [registry.host, '<registry>'],
   ] as const;
 
-  const peer = await startPeer(join(home, 'p'), process.env['HAKO_TEST_PEER'], undo, quiet);
+  const peer = await startPeer(join(home, 'p'), process.env['HAKO_TEST_PEER'], undo, quiet + unpacks.join(''));
   const theirRoot = join(home, 'p/root');
   const theirs = new Side({
     ...{ name: 'theirs', dir: join(home, 'theirs'), address: peer.address, ctr, env, shell: peer.shell },

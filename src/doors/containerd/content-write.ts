@@ -77,7 +77,7 @@ async function answer(content: Content, call: Call, upload: Upload, request: Wri
     return upload.expected === '' ? { ...reply, digest: await writer.digest() } : reply;
   }
   const digest = await writer.commit({
-    ...(upload.total > 0 && { size: upload.total }),
+    ...(upload.total !== 0 && { size: upload.total }),
     ...(upload.expected !== '' && { digest: upload.expected }),
     ...(Object.keys(request.labels).length > 0 && { labels: request.labels }),
   });

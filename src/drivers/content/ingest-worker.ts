@@ -96,7 +96,7 @@ async function commit({ id, blobs, size, digest }: Commit, check: () => void): P
   if (size !== undefined && size !== upload.size) {
     throw new HakoError(
       'failed-precondition',
-      `ingest "${id}": unexpected commit size ${upload.size}, expected ${size}`,
+      `unexpected commit size ${upload.size}, expected ${size}: failed precondition`,
     );
   }
   const algorithm = digest === undefined ? 'sha256' : parseDigest(digest).algorithm;
@@ -105,7 +105,7 @@ async function commit({ id, blobs, size, digest }: Commit, check: () => void): P
   if (digest !== undefined && digest !== actual) {
     throw new HakoError(
       'failed-precondition',
-      `ingest "${id}": unexpected commit digest ${actual}, expected ${digest}`,
+      `unexpected commit digest ${actual}, expected ${digest}: failed precondition`,
     );
   }
   fs.fchmodSync(upload.fd, 0o444);

@@ -97,7 +97,7 @@ const imports: Scenario = {
     only('2.1', 'ctr -n $NS-l content ls | sort'),
     'ctr images import $F/garbage.tar',
     'ctr images import $F/empty.tar',
-    'head -c 3000 small.tar >cut.tar; ctr images import cut.tar',
+    'head -c 3000 $F/docker.tar >cut.tar; ctr images import cut.tar',
     'ctr images import /does/not/exist.tar',
     'ctr images import',
     "ctr images import ''",
