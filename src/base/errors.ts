@@ -39,6 +39,9 @@ export class HakoError extends Error {
 /** As the cause of an error: the caller broke a rule, so that its code (such as `internal`) says nothing about us. */
 export const callersFault = Symbol("the caller's fault");
 
+/** A caller's mistake for which containerd has no code: its clients get `unknown`, and so do ours. */
+export const codeless = (message: string): HakoError => new HakoError('unknown', message, callersFault);
+
 export const notFound = (kind: string, id: string): HakoError =>
   new HakoError('not-found', `${kind} ${JSON.stringify(id)}: not found`);
 export const alreadyExists = (kind: string, id: string): HakoError =>

@@ -17,14 +17,19 @@ export function maskedLabels(
   other: (path: string) => void,
 ): Labels {
   if (paths.length === 0) return given;
-  let labels: Record<string, string> = { ...before };
+  // A map, since keys may have names that mean something to objects.
+  let labels = new Map(Object.entries(before));
   for (const path of paths) {
-    if (path === 'labels') labels = { ...given };
-    else if (path.startsWith('labels.')) labels[path.slice(7)] = given[path.slice(7)] ?? '';
+    if (path === 'labels') labels = new Map(Object.entries(given));
+    else if (path.startsWith('labels.')) labels.set(path.slice(7), ownValue(given, path.slice(7)) ?? '');
     else other(path);
   }
-  return labels;
+  return Object.fromEntries(labels);
 }
+
+/** What is under that key, and not what every object has: keys come from outside. */
+export const ownValue = <T>(record: Readonly<Record<string, T>>, key: string): T | undefined =>
+  Object.hasOwn(record, key) ? record[key] : undefined;
 
 /** containerd's answer to a field mask that names what cannot be changed. */
 export function refusePath(path: string, what: string): never {

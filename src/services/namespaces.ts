@@ -47,9 +47,11 @@ export class Namespaces {
     return created;
   }
 
-  /** `paths` is a field mask (`labels`, `labels.KEY`); empty replaces all labels. */
+  /** `paths` is a field mask (`labels.KEY`); empty replaces all labels. */
   async update(namespace: Namespace, paths: readonly string[]): Promise<Namespace> {
     checkIdentifier(namespace.name);
+    // Without a mask all labels are replaced; by name only one at a time can be.
+    if (paths.includes('labels')) throw invalid('cannot update "labels" field');
     const updated = this.#ledger.transaction(() => {
       // As with any other object in it, setting a label calls a namespace into being.
       const before = this.get(namespace.name).labels;

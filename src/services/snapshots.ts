@@ -1,6 +1,6 @@
 import type { Call } from '#base/call.ts';
-import { HakoError, invalid } from '#base/errors.ts';
-import { labelField, parseFilters } from '#base/filters.ts';
+import { codeless, HakoError, invalid, messageOf } from '#base/errors.ts';
+import { labelField, parseFilters, type Filter } from '#base/filters.ts';
 import { checkLabels } from '#base/identifiers.ts';
 import { Locks } from '#base/locks.ts';
 import { silent, type Logger } from '#base/log.ts';
@@ -99,7 +99,7 @@ export class Snapshots {
   ): Promise<void> {
     const driverName = this.#name(call, snapshotter);
     checkLabels(labels, 'info.Labels');
-    if (name === '') throw invalid('snapshot name must not be empty: invalid argument');
+    if (name === '') throw codeless('bucket name required');
     {
       this.#refuseTaken(call, driverName, name);
       const { id } = this.#get(call, driverName, key);
@@ -181,7 +181,7 @@ export class Snapshots {
   }
 
   list(call: Call, snapshotter: string, filters: readonly string[]): IteratorObject<SnapshotInfo> {
-    const match = parseFilters(filters);
+    const match = this.#filter(filters);
     return this.#ledger.snapshots
       .list(call.namespace, this.#name(call, snapshotter))
       .map((row) => this.#info(row))
@@ -222,8 +222,16 @@ export class Snapshots {
     return this.#trees.close();
   }
 
+  #filter(filters: readonly string[]): Filter {
+    try {
+      return parseFilters(filters);
+    } catch (error) {
+      throw codeless(messageOf(error));
+    }
+  }
+
   async #make(call: Call, snapshotter: string, wanted: WantedSnapshot, told?: () => void): Promise<readonly Mount[]> {
-    if (wanted.key === '') throw invalid('snapshot key must not be empty: invalid argument');
+    if (wanted.key === '') throw codeless('bucket name required');
     checkLabels(wanted.labels, 'info.Labels');
     return this.#maker.make(call, snapshotter, wanted, told);
   }

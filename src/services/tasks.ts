@@ -210,7 +210,13 @@ export class Tasks {
     ledger.processes.deleteTask(ref.namespace, ref.id);
   }
 
+  /** not-found unless the container has a task: what callers are told first, whatever else is wrong. */
+  expect(call: Call, id: string): void {
+    this.#row(call, id, '');
+  }
+
   async exec(call: Call, id: string, execId: string, spec: Uint8Array, stdio: Stdio): Promise<void> {
+    this.expect(call, id);
     if (execId === '') throw invalid('exec id cannot be empty: invalid argument');
     checkIdentifier(execId, `invalid exec id ${execId}`);
     const { ledger, runtime } = this.#parts;

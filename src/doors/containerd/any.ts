@@ -6,7 +6,7 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from '@bufbuild/protobuf';
-import { HakoError } from '#base/errors.ts';
+import { codeless } from '#base/errors.ts';
 import type { Any } from '#core/any.ts';
 
 /** A message as containerd's clients want it in an Any: its type's bare name stands for a URL. */
@@ -24,12 +24,12 @@ export const isKnown = (any: Pick<Any, 'typeUrl'>): boolean => /^(?:containerd|g
 /** The message in an Any that has to be of that type. Refuses in containerd's words. */
 export function unpacked<S extends DescMessage>(schema: S, any: Any): MessageShape<S> {
   if (typeOf(any) !== schema.typeName) {
-    if (!isKnown(any)) throw new HakoError('unknown', `type with url ${any.typeUrl}: not found`);
-    throw new HakoError('unknown', `can't unmarshal type "${any.typeUrl}" to output "${schema.typeName}"`);
+    if (!isKnown(any)) throw codeless(`type with url ${any.typeUrl}: not found`);
+    throw codeless(`can't unmarshal type "${any.typeUrl}" to output "${schema.typeName}"`);
   }
   try {
     return fromBinary(schema, any.value);
-  } catch (error) {
-    throw new HakoError('unknown', 'proto: cannot parse invalid wire-format data', error);
+  } catch {
+    throw codeless('proto: cannot parse invalid wire-format data');
   }
 }

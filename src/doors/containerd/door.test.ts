@@ -134,6 +134,7 @@ test('processes are told with status and exit, and exec ids name them', async (t
   const process = { containerId: 'web', pid: 7, stdio, bundle: '/b' };
   const client = await house(t, {
     tasks: {
+      expect: () => {},
       list: async () => [
         { ...process, execId: '', status: 'running' },
         { ...process, execId: 'sh', status: 'stopped', exit: { pid: 7, status: 130, at: now } },
@@ -186,7 +187,7 @@ test('metrics leave out a task that has ended meanwhile', async (t) => {
 });
 
 test('what is not there yet says so', async (t) => {
-  const client = await house(t, { tasks: {} });
+  const client = await house(t, { tasks: { expect: () => {} } });
   await assert.rejects(client.service(Tasks).checkpoint({ containerId: 'web' }), { code: 'unimplemented' });
   const create = client.service(Tasks).create({ containerId: 'web', checkpoint: { digest: 'sha256:aa' } });
   await assert.rejects(create, {
@@ -345,5 +346,5 @@ test('plugins are listed, filtered, and the runtime tells more when it is asked 
 
   await assert.rejects(client.pluginInfo({ type: 'a', id: 'b' }), { code: 'not-found' });
   await assert.rejects(client.pluginInfo({ ...about, id: 'broken', options }), { code: 'failed-precondition' });
-  await assert.rejects(client.pluginInfo({ ...about, options: { typeUrl: 'x.Y' } }), { code: 'not-found' });
+  await assert.rejects(client.pluginInfo({ ...about, options: { typeUrl: 'x.Y' } }), { code: 'unknown' });
 });

@@ -1,6 +1,6 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
-import { callersFault, HakoError, messageOf } from '#base/errors.ts';
+import { codeless, messageOf } from '#base/errors.ts';
 import type { Event } from '#core/events.ts';
 import { Events as EventsApi } from '#proto/gen/containerd/services/events/v1/events_pb.ts';
 import type { EnvelopeSchema } from '#proto/gen/containerd/types/event_pb.ts';
@@ -45,6 +45,6 @@ function subscribed(events: Events, filters: readonly string[], call: GrpcCall):
     return events.subscribe(filters, call.signal);
   } catch (error) {
     const message = `subscription error: failed parsing subscription filters: ${messageOf(error)}`;
-    throw new HakoError('unknown', message, callersFault);
+    throw codeless(message);
   }
 }

@@ -1,6 +1,6 @@
 import { create, fromBinary, toBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import type { Any as AnyMessage } from '@bufbuild/protobuf/wkt';
-import { HakoError, invalid } from '#base/errors.ts';
+import { codeless } from '#base/errors.ts';
 import { filterItems } from '#base/filters.ts';
 import {
   RuntimeInfoSchema,
@@ -68,12 +68,12 @@ async function runtimeInfo(
 function runtimeRequest({ typeUrl, value }: AnyMessage): RuntimeRequest {
   if (typeUrl.slice(typeUrl.lastIndexOf('/') + 1) !== RuntimeRequestSchema.typeName) {
     const message = `failed to unmarshal plugin info Options: type with url ${typeUrl}: not found`;
-    throw new HakoError('not-found', message);
+    throw codeless(message);
   }
   try {
     return fromBinary(RuntimeRequestSchema, value);
-  } catch (error) {
-    throw invalid('failed to unmarshal plugin info Options: they are no containerd.types.RuntimeRequest', error);
+  } catch {
+    throw codeless('failed to unmarshal plugin info Options: proto: cannot parse invalid wire-format data');
   }
 }
 

@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import type { Call } from '#base/call.ts';
-import { codeOf, invalid, unimplemented } from '#base/errors.ts';
-import { filterItems } from '#base/filters.ts';
+import { codeless, codeOf, invalid, messageOf, unimplemented } from '#base/errors.ts';
+import { parseFilters, type Filter } from '#base/filters.ts';
 import { now } from '#base/moment.ts';
 import type { Any } from '#core/any.ts';
 import type { Exit, Stdio, TaskStatus } from '#core/runtime.ts';
@@ -41,6 +41,7 @@ const lifeOf = (tasks: Tasks): Pick<TaskMethods, LifeMethod> => ({
   },
   delete: async ({ containerId }, call) => toExit(await tasks.delete(callOf(call), containerId, '')),
   deleteProcess: async ({ containerId, execId }, call) => {
+    tasks.expect(callOf(call), containerId);
     if (execId === '') throw invalid('exec id cannot be empty');
     return { id: execId, ...toExit(await tasks.delete(callOf(call), containerId, execId)) };
   },
@@ -49,6 +50,7 @@ const lifeOf = (tasks: Tasks): Pick<TaskMethods, LifeMethod> => ({
   }),
   list: async (_request, call) => ({ tasks: (await tasks.list(callOf(call))).map(toProcess) }),
   exec: async (request, call) => {
+    tasks.expect(callOf(call), request.containerId);
     if (request.execId === '') throw invalid('exec id cannot be empty');
     const spec = fromAny(needed(request.spec, 'Spec')).value;
     await tasks.exec(callOf(call), request.containerId, request.execId, spec, stdioOf(request));
@@ -59,7 +61,8 @@ const lifeOf = (tasks: Tasks): Pick<TaskMethods, LifeMethod> => ({
     const { status, at } = await tasks.wait(callOf(call), containerId, execId);
     return { exitStatus: status, exitedAt: toTimestamp(at) };
   },
-  checkpoint: () => {
+  checkpoint: ({ containerId }, call) => {
+    tasks.expect(callOf(call), containerId);
     throw unimplemented('checkpointing a task');
   },
 });
@@ -75,6 +78,7 @@ const controlOf = (tasks: Tasks): Omit<TaskMethods, LifeMethod> => ({
     return {};
   },
   closeIO: async ({ containerId, execId, stdin }, call) => {
+    tasks.expect(callOf(call), containerId);
     if (stdin) await tasks.closeStdin(callOf(call), containerId, execId);
     return {};
   },
@@ -90,6 +94,7 @@ const controlOf = (tasks: Tasks): Omit<TaskMethods, LifeMethod> => ({
     processes: (await tasks.pids(callOf(call), containerId)).map(toProcessInfo),
   }),
   update: async ({ containerId, resources }, call) => {
+    tasks.expect(callOf(call), containerId);
     await tasks.update(callOf(call), containerId, fromAny(needed(resources, 'Resources')));
     return {};
   },
@@ -146,11 +151,20 @@ async function metrics(
   call: Call,
   filters: readonly string[],
 ): Promise<MessageInitShape<typeof MetricSchema>[]> {
-  const wanted = filterItems(await tasks.list(call), filters, (task, [first]) =>
-    first === 'id' ? task.containerId : first === 'namespace' ? call.namespace : undefined,
+  const match = metricsFilter(filters);
+  const wanted = (await tasks.list(call)).filter((task) =>
+    match(([first]) => (first === 'id' ? task.containerId : first === 'namespace' ? call.namespace : undefined)),
   );
   const measured = await Promise.all(wanted.map((task) => metric(tasks, call, task.containerId)));
   return measured.filter((one) => one !== undefined);
+}
+
+function metricsFilter(filters: readonly string[]): Filter {
+  try {
+    return parseFilters(filters);
+  } catch (error) {
+    throw codeless(messageOf(error));
+  }
 }
 
 async function metric(

@@ -1,5 +1,5 @@
 import type { Call } from '#base/call.ts';
-import { codeOf, HakoError, invalid, messageOf, unimplemented } from '#base/errors.ts';
+import { codeless, codeOf, HakoError, invalid, messageOf, unimplemented } from '#base/errors.ts';
 import { Locks } from '#base/locks.ts';
 import type { Any } from '#core/any.ts';
 import type { Platform } from '#core/images.ts';
@@ -49,7 +49,7 @@ export function readEnd(any: Any, call: Call, streaming: Streaming): OpenEnd {
       return exportEnd(any, call, streaming);
     default:
       if (isKnown(any)) throw unimplemented(`a transfer with ${any.typeUrl}`);
-      throw new HakoError('unknown', `type with url ${any.typeUrl}: not found`);
+      throw codeless(`type with url ${any.typeUrl}: not found`);
   }
 }
 

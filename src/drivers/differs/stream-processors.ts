@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { toBinary, create } from '@bufbuild/protobuf';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
-import { HakoError, messageOf } from '#base/errors.ts';
+import { codeless, HakoError, messageOf } from '#base/errors.ts';
 import type { Any } from '#core/any.ts';
 import { pipe, setNonblocking } from '#sys/fd.ts';
 import { withSoftFileLimit } from '#sys/process.ts';
@@ -43,8 +43,8 @@ export function chainFor(mediaType: string, processors: readonly StreamProcessor
     if (processor === undefined) {
       if (isUnpackable(type)) return chain;
       // Another differ may be able to decrypt it.
-      const code = type.endsWith('+encrypted') ? 'unimplemented' : 'unknown';
-      throw new HakoError(code, `failed to get stream processor for ${mediaType}: no processor for media-type`);
+      const message = `failed to get stream processor for ${mediaType}: no processor for media-type`;
+      throw type.endsWith('+encrypted') ? new HakoError('unimplemented', message) : codeless(message);
     }
     chain.push({ processor, mediaType: type });
     if (chain.length > longestChain)
