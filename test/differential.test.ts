@@ -3,11 +3,13 @@ import assert from 'node:assert/strict';
 import { cpus } from 'node:os';
 import { after, before, describe, test } from 'node:test';
 import { difference, unlike } from './differential/compare.ts';
+import { unasked } from './differential/coverage.ts';
 import { differences, lists } from './differential/differences.ts';
 import { normalise } from './differential/normalise.ts';
 import { linesFor, type Line, type Scenario } from './differential/scenario.ts';
 import { openSides, type Sides } from './differential/sides.ts';
 import { table } from './differential/table.ts';
+import { untried } from './differential/untried.ts';
 import { noContainers } from './support/machine.ts';
 
 /** Words of the names of the scenarios to run, for a look at a few by hand. */
@@ -25,6 +27,21 @@ describe('ctr says the same of containerd and of hakod', { skip: noContainers('c
   for (const scenario of chosen.filter(({ alone }) => alone)) test(scenario.name, () => play(sides, scenario));
   describe('side by side', { concurrency: cpus().length + 1 }, () => {
     for (const scenario of chosen.filter(({ alone }) => !alone)) test(scenario.name, () => play(sides, scenario));
+  });
+
+  test('every command and flag is asked, but for those that are listed with a reason', () => {
+    const lines = table.flatMap((scenario) => linesFor(scenario, sides.release).map(({ run }) => run));
+    const left = unasked(sides.ctr, lines).filter((one) => untried[one] === undefined);
+    assert.deepEqual(left, []);
+  });
+
+  test('only scenarios that run alone collect garbage', () => {
+    const collects = (line: string | Line): boolean => / --sync( |$)/.test(typeof line === 'string' ? line : line.run);
+    const wrong = table.filter(({ alone, lines }) => alone !== true && lines.some(collects));
+    assert.deepEqual(
+      wrong.map(({ name }) => name),
+      [],
+    );
   });
 
   test('every difference that is listed is one of a line that is asked', () => {

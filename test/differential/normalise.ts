@@ -46,19 +46,15 @@ export function normalise(outcome: Outcome, scenario: string, line: Line, side: 
   return { code: outcome.code, stdout: own(outcome.stdout), stderr: own(outcome.stderr) };
 }
 
-/** What a client of 2.1 has heard when it leaves off: the last word or the one before. */
-const told = /^(?:Completed pull from|Pulling from|Completed push to|Pushing to)(?= OCI Registry)/gm;
-
-/** The parts of a transfer below their index, in the order in which they began. */
-const tree = /^(?:[ │├└─]*[├└]──.*\n)+/gm;
-const sorted = (lines: string): string =>
-  lines
-    .replaceAll(/^[ │├└─]+/gm, '  ')
-    .split('\n')
-    .toSorted()
-    .slice(1)
-    .concat('')
-    .join('\n');
+/**
+ * Of its last frame a client of 2.1 shows as much as it has heard when the answer comes: its words for the image and for
+ * the whole differ from one run to the next, and the parts below may be missing.
+ */
+const told: readonly (readonly [RegExp, string])[] = [
+  [/^(?:Completed pull from|Pulling from|Completed push to|Pushing to)(?= OCI Registry)/gm, 'Transferring by'],
+  [/^(\S+)\s+(?:fetching image content|saved|pushing content|pushed content)$/gm, '$1 <transferring>'],
+  [/^[ │├└─]*[├└]──.*\n/gm, ''],
+];
 
 /** What ctr says of a transfer's progress is said again and again, each time with one line of the time at its end. */
 function lastFrame(text: string): string {

@@ -57,7 +57,7 @@ export const globals: readonly Scenario[] = [
       'ctr images ls --help',
       'ctr images help ls',
       'ctr events --help',
-      'ctr events nonsense',
+      'timeout 1 ctr events nonsense',
       only('2.1', 'ctr info --help'),
     ],
   },

@@ -123,6 +123,9 @@ const mounts: Scenario = {
     'ctr images mount --snapshotter ghost $R/small:1 $PWD/rw',
     'ctr images mount --platform linux/arm64 $R/small:1 $PWD/arm',
     'ctr images mount --platform nonsense/x/y/z $R/small:1 $PWD/arm',
+    // These two take a registry's flags, and do nothing with them.
+    'ctr images mount -k --plain-http -u a:b --refresh t --hosts-dir none --tlscacert x --tlscert x --tlskey x --http-dump --http-trace --label berth=4 $R/small:1 $PWD/rw',
+    'ctr images unmount -k --plain-http -u a:b --refresh t --hosts-dir none --tlscacert x --tlscert x --tlskey x --http-dump --http-trace --label berth=4 $PWD/rw',
     'ctr images mount --label berth=4 $R/small:1 $PWD/rw',
     'ctr images unmount --rm $PWD/rw',
     only('2.1', 'ctr images mount --sync-fs $R/small:1 $PWD/rw'),
