@@ -21,7 +21,7 @@ test('whoever keeps data says where, and all requirements are there', () => {
   const config = { ...defaultConfig(), root: '/r' };
   const plugins = servicePlugins(containerdDoor({} as Services), config);
   assert.equal(plugins.find(({ type }) => type === 'io.containerd.metadata.v1')?.exports['path'], '/r/ledger.db');
-  const others = ['content.v1', 'snapshotter.v1', 'differ.v1', 'runtime.v2', 'gc.v1'].map(
+  const others = ['content.v1', 'snapshotter.v1', 'differ.v1', 'runtime.v2', 'gc.v1', 'sandbox.controller.v1'].map(
     (name) => `io.containerd.${name}`,
   );
   const types = new Set([...others, ...plugins.map(({ type }) => type)]);

@@ -9,6 +9,8 @@ export type { Sandbox };
 export interface SandboxRequest {
   readonly id: string;
   readonly runtime: string;
+  /** Who is to run it. */
+  readonly sandboxer: string;
   /** A runtime spec as JSON, and what it is called in an error. */
   readonly config: string;
   readonly what: string;
@@ -19,7 +21,7 @@ const noOptions = 'google.protobuf.Empty';
 
 /** Writes a sandbox into the store and starts it. When it does not start, the store is as before. */
 export async function runSandbox(door: Containerd, request: SandboxRequest): Promise<void> {
-  const { id: sandboxId, runtime: name, config, what } = request;
+  const { id: sandboxId, runtime: name, sandboxer, config, what } = request;
   const store = door.service(Store);
   const now = { seconds: BigInt(Math.floor(Date.now() / 1000)), nanos: (Date.now() % 1000) * 1_000_000 };
   const { sandbox } = await store.create({
@@ -27,11 +29,11 @@ export async function runSandbox(door: Containerd, request: SandboxRequest): Pro
       sandboxId,
       runtime: { name, options: { typeUrl: noOptions, value: new Uint8Array() } },
       spec: packSpec(parseSpec(config, what)),
+      sandboxer,
       createdAt: now,
       updatedAt: now,
     },
   });
-  const sandboxer = sandbox?.sandboxer ?? '';
   const controller = door.service(Controller);
   try {
     await controller
@@ -39,6 +41,7 @@ export async function runSandbox(door: Containerd, request: SandboxRequest): Pro
       .catch(ignoreCreated);
     await controller.start({ sandboxId, sandboxer });
   } catch (error) {
+    await controller.shutdown({ sandboxId, sandboxer }).catch(() => {});
     await store.delete({ sandboxId }).catch(() => {});
     throw error;
   }
@@ -63,12 +66,14 @@ export async function getSandbox(door: Containerd, sandboxId: string): Promise<S
 export async function removeSandbox(door: Containerd, sandboxId: string, force: boolean): Promise<void> {
   const { sandboxer } = await getSandbox(door, sandboxId);
   const controller = door.service(Controller);
-  await controller.stop({ sandboxId, sandboxer }).catch((error: unknown) => {
+  const unlessGone = (error: unknown): void => {
     if (!force && codeOf(error) !== 'not-found') throw error;
-  });
-  await controller.shutdown({ sandboxId, sandboxer }).catch((error: unknown) => {
-    if (!force && codeOf(error) !== 'not-found') throw error;
-  });
+  };
+  // What has no sandboxer, as `ctr` makes them, was never run.
+  if (sandboxer !== '') {
+    await controller.stop({ sandboxId, sandboxer }).catch(unlessGone);
+    await controller.shutdown({ sandboxId, sandboxer }).catch(unlessGone);
+  }
   await door
     .service(Store)
     .delete({ sandboxId })

@@ -11,7 +11,10 @@ import { spaced } from '../tabs.ts';
 
 export const run = command({
   usage: '[flags] <pod-config.json> <sandbox-id>',
-  flags: { runtime: { kind: 'one', fallback: 'io.containerd.runc.v2', help: 'Runtime name' } },
+  flags: {
+    runtime: { kind: 'one', fallback: 'io.containerd.runc.v2', help: 'Runtime name' },
+    sandboxer: { kind: 'one', fallback: 'shim', help: 'Sandbox controller that is to run it' },
+  },
   takes: [2, 2],
   examples: [['sandboxes run pod.json one', 'the file holds an OCI runtime spec']],
   async run({ door }, { flags, rest }) {
@@ -19,7 +22,13 @@ export const run = command({
     const config = await readFile(file, 'utf8').catch((error: unknown) => {
       throw new HakoError('not-found', `failed to read sandbox config: ${messageOf(error)}`, error);
     });
-    await runSandbox(door, { id, runtime: flags.runtime, config, what: `sandbox config "${file}"` });
+    await runSandbox(door, {
+      id,
+      runtime: flags.runtime,
+      sandboxer: flags.sandboxer,
+      config,
+      what: `sandbox config "${file}"`,
+    });
     print(1, `${id}\n`);
   },
 });
