@@ -60,9 +60,8 @@ const told: readonly (readonly [RegExp, string])[] = [
 function lastFrame(text: string): string {
   const ends = [...text.matchAll(/^.*elapsed: .*\n/gm)].map((match) => match.index + match[0].length);
   const start = ends.at(-2);
-  const frame = (start === undefined ? text : text.slice(start))
-    .replaceAll(tree, sorted)
-    .replaceAll(told, 'Transferring');
+  let frame = start === undefined ? text : text.slice(start);
+  for (const [from, to] of told) frame = frame.replaceAll(from, to);
   // Parts are shown in the order in which they began.
   return frame.replaceAll(/^(?:\S+-sha256:\S+ .*\n)+/gm, (parts) =>
     parts.split('\n').toSorted().slice(1).concat('').join('\n'),
