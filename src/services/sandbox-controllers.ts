@@ -41,12 +41,11 @@ export class SandboxControllers {
   /** The sandboxer of that name. containerd has no default for it. */
   named(name: string): SandboxController {
     if (name === '') {
-      throw invalid('invalid argument: sandbox controller name can not be empty: set the field "sandboxer"');
+      throw invalid('invalid argument: sandbox controller name can not be empty');
     }
     const sandboxer = this.#parts.sandboxers.get(name);
     if (sandboxer !== undefined) return new SandboxController(this.#parts, name, sandboxer);
-    const names = [...this.#parts.sandboxers.keys()].map((one) => `"${one}"`).join(', ');
-    throw new HakoError('not-found', `not found: failed to get sandbox controller by ${name}: there are ${names}`);
+    throw new HakoError('not-found', `not found: failed to get sandbox controller by ${name}`);
   }
 
   /** Agrees with what is on disk after a start. */

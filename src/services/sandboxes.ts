@@ -39,7 +39,10 @@ export class Sandboxes {
     checkExtensions(sandbox);
     this.#ledger.transaction(() => {
       if (this.#ledger.sandboxes.find(call.namespace, given.id) !== undefined) {
-        throw new HakoError('already-exists', `sandbox ${JSON.stringify(given.id)}: already exists`);
+        throw new HakoError(
+          'already-exists',
+          `write error: sandbox bucket ${JSON.stringify(given.id)} already exists: already exists`,
+        );
       }
       this.#ledger.namespaces.ensure(call.namespace);
       this.#ledger.sandboxes.put(call.namespace, sandbox);
@@ -64,13 +67,16 @@ export class Sandboxes {
   /** Whether it runs is not asked, as containerd does not: a client shuts it down before. */
   async delete(call: Call, id: string): Promise<void> {
     this.#ledger.transaction(() => {
-      if (!this.#ledger.sandboxes.delete(call.namespace, id)) throw missing(id);
+      if (this.#ledger.sandboxes.delete(call.namespace, id)) return;
+      throw new HakoError('not-found', `failed to delete sandbox ${JSON.stringify(id)}: not found`);
     });
     await this.#ledger.durable();
   }
 }
 
-const missing = (id: string): HakoError => new HakoError('not-found', `sandbox ${JSON.stringify(id)}: not found`);
+/** containerd's words, which scripts may look for. */
+const missing = (id: string): HakoError =>
+  new HakoError('not-found', `bucket ${JSON.stringify(id)} not found: not found`);
 
 function masked(before: Sandbox, given: NewSandbox, paths: readonly string[]): Sandbox {
   if (paths.length === 0 && before.runtime.name !== given.runtime.name) {
