@@ -245,8 +245,9 @@ test('a registry that goes away in the middle ends the pull; the next one goes o
   assert.equal(left?.labels['hakobune.io/pull'], name);
   const expires = Date.parse(left?.labels['containerd.io/gc.expire'] ?? '') - Date.now();
   assert.ok(expires > 23 * 3600_000 && expires <= 24 * 3600_000, String(expires));
-  const [half] = await content.statuses(call, []);
-  assert.equal(half?.ref, `layer-${layer?.digest}`);
+  // Others may have been on their way.
+  const half = (await content.statuses(call, [])).find(({ ref }) => ref === `layer-${layer?.digest}`);
+  assert.ok(half !== undefined);
   assert.ok(half.offset > 0 && half.offset <= 250_000, String(half.offset));
   // What was unpacked goes, and no name leads to the rest.
   assert.deepEqual([...snapshots.list(call, '', [])], []);
@@ -257,8 +258,8 @@ test('a registry that goes away in the middle ends the pull; the next one goes o
   await harbour.pulls.pull(call, name, {}, quiet);
   // One byte more than the rest came: none.
   assert.equal(sent, 250_000 + whole.length - half.offset);
-  const blobs = server.requests.slice(before).filter(({ url }) => url.includes('/blobs/'));
-  assert.ok(blobs.length <= 2, JSON.stringify(blobs.map(({ url }) => url)));
+  const again = server.requests.slice(before).filter(({ url }) => url.endsWith(`/blobs/${layer?.digest}`));
+  assert.equal(again.length, 1);
   assert.deepEqual([...leases.list(call, [])], []);
   assert.deepEqual(await content.statuses(call, []), []);
   await harbour.bridge.images.delete(call, name, { sync: true });
