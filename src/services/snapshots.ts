@@ -78,7 +78,9 @@ export class Snapshots {
     const row = this.#get(call, name, key);
     if (row.kind === 'committed') {
       const problem = `requested snapshot ${backendName(row)} not active or view: failed precondition`;
-      throw new HakoError('failed-precondition', `failed to get active mount: ${problem}`);
+      // containerd's two say it in words of their own, and clients show them.
+      const what = name === 'native' ? 'snapshot mount' : 'active mount';
+      throw new HakoError('failed-precondition', `failed to get ${what}: ${problem}`);
     }
     return this.#trees.driver(name).mounts(this.#trees.layer(row), call.signal);
   }

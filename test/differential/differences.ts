@@ -131,4 +131,29 @@ export const differences: readonly Difference[] = [
     ours: { stderr: /repository name \(library\/UPPER\) must be lowercase/ },
     why: 'a reference is refused before a registry is asked, and the error says why',
   },
+  {
+    scenario: 'pushes',
+    line: 'ctr images push --plain-http --platform linux/arm64 $OWN/arm:1 $R/multi:1',
+    with: '2.1',
+    theirs: { code: 1, stderr: /manifest list\/index references to blobs and\/or manifests are missing/ },
+    ours: { code: 0, stderr: /^$/ },
+    why: 'theirs pushes an index without what it names, which registries refuse; ours pushes the one image that was asked for',
+  },
+  {
+    scenario: 'pushes',
+    line: 'ctr images push --plain-http --platform linux/s390x $OWN/none:1 $R/multi:1',
+    with: '2.1',
+    theirs: { stderr: /manifest list\/index references to blobs and\/or manifests are missing/ },
+    ours: {
+      stderr: /^ctr: image "<registry>\/multi:1": sha256:\S+ is not here: pull the image again before pushing it$/m,
+    },
+    why: 'theirs asks the registry, which refuses an index without what it names; ours says at once what is missing',
+  },
+  {
+    scenario: 'globals',
+    line: 'ctr plugins inspect-runtime --runtime io.containerd.ghost.v9',
+    theirs: { stderr: /runtime "io.containerd.ghost.v9" binary not installed "containerd-shim-ghost-v9"/ },
+    ours: { stderr: /^ctr: failed to look up the path of "ghost": executable file not found in \$PATH$/m },
+    why: 'one shim of ours serves every OCI runtime, so that it is the runtime itself that is missing',
+  },
 ];

@@ -47,21 +47,17 @@ export function normalise(outcome: Outcome, scenario: string, line: Line, side: 
 }
 
 /**
- * Of its last frame a client of 2.1 shows as much as it has heard when the answer comes: its words for the image and for
- * the whole differ from one run to the next, and the parts below may be missing.
+ * A client of 2.1 shows of a transfer what it has heard of when the answer comes, which may be nothing, from one run to
+ * the next: the image's name, the parts below it, the target, the time.
  */
-const told: readonly (readonly [RegExp, string])[] = [
-  [/^(?:Completed pull from|Pulling from|Completed push to|Pushing to)(?= OCI Registry)/gm, 'Transferring by'],
-  [/^(\S+)\s+(?:fetching image content|saved|pushing content|pushed content)$/gm, '$1 <transferring>'],
-  [/^[ │├└─]*[├└]──.*\n/gm, ''],
-];
+const heard =
+  /^(?:\S+\s+(?:fetching image content|saved|pushing content|pushed content)\n)?(?:[ │├└─]*[├└]──.*\n)*(?:application\/\S+ sha256:\S+\n)?(?:Completed pull from|Pulling from|Completed push to|Pushing to) OCI Registry .*\n/gm;
 
 /** What ctr says of a transfer's progress is said again and again, each time with one line of the time at its end. */
 function lastFrame(text: string): string {
   const ends = [...text.matchAll(/^.*elapsed: .*\n/gm)].map((match) => match.index + match[0].length);
   const start = ends.at(-2);
-  let frame = start === undefined ? text : text.slice(start);
-  for (const [from, to] of told) frame = frame.replaceAll(from, to);
+  const frame = (start === undefined ? text : text.slice(start)).replaceAll(heard, '');
   // Parts are shown in the order in which they began.
   return frame.replaceAll(/^(?:\S+-sha256:\S+ .*\n)+/gm, (parts) =>
     parts.split('\n').toSorted().slice(1).concat('').join('\n'),

@@ -117,7 +117,6 @@ export const containers: readonly Scenario[] = [
       'find opt | sort | head',
       'ctr install --libs --path $PWD/opt box',
       'ctr install --replace --path $PWD/opt box',
-      'ctr install box >/dev/null',
       'ctr shim --id ghost state',
       'ctr shim state',
       'ctr shim --id ghost delete',

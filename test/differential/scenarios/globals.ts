@@ -63,12 +63,11 @@ export const globals: readonly Scenario[] = [
   },
   {
     name: 'events',
-    alone: true,
     lines: [
-      'ctr events >seen.txt 2>&1 & e=$!; sleep 0.5; ctr images pull --plain-http $R/small:1 >/dev/null; ctr images tag $R/small:1 example.com/e:1; ctr images label example.com/e:1 a=b; ctr images tag --force $R/small:1 example.com/e:1; ctr snapshots prepare one; ctr snapshots commit two one; ctr snapshots rm two; ctr namespaces create born a=b; ctr namespaces label born c=d; ctr namespaces rm born; ctr images rm example.com/e:1 $R/small:1; echo x | ctr content ingest x; sleep 0.5; kill $e; wait $e 2>/dev/null',
+      'ctr events namespace==$NS namespace==born >seen.txt 2>&1 & e=$!; sleep 0.5; ctr images pull --plain-http $R/small:1 >/dev/null; ctr images tag $R/small:1 example.com/e:1; ctr images label example.com/e:1 a=b; ctr images tag --force $R/small:1 example.com/e:1; ctr snapshots prepare one; ctr snapshots commit two one; ctr snapshots rm two; ctr namespaces create born a=b; ctr namespaces label born c=d; ctr namespaces rm born; ctr images rm example.com/e:1 $R/small:1; echo x | ctr content ingest x; sleep 0.5; kill $e; wait $e 2>/dev/null',
       // Layers are fetched side by side, so that what is told of them comes in any order.
       unordered('cut -d" " -f5- seen.txt'),
-      "timeout 1 ctr events 'topic==\"/images/create\"' >some.txt & sleep 0.4; ctr images pull --plain-http $R/small:1 >/dev/null; ctr images rm $R/small:1; wait; cut -d' ' -f5- some.txt",
+      "timeout 1 ctr events 'topic==\"/images/create\",namespace==events' >some.txt & sleep 0.4; ctr images pull --plain-http $R/small:1 >/dev/null; ctr images rm $R/small:1; wait; cut -d' ' -f5- some.txt",
       "timeout 1 ctr events 'topic~=('",
       "timeout 1 ctr events 'nonsense==x'",
     ],

@@ -22,7 +22,7 @@ export const leases: readonly Scenario[] = [
       unordered('ctr leases ls | sed "s/[0-9]*-[A-Za-z0-9_-]* /ID /"'),
       unordered('ctr leases ls id==two'),
       'ctr leases ls -q labels.berth==4',
-      'ctr leases ls --quiet id~=t',
+      'ctr leases ls --quiet id~=^t',
       'ctr leases ls id==ghost',
       "ctr leases ls 'id~=('",
       'ctr leases ls nonsense==x',
