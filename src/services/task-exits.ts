@@ -126,9 +126,12 @@ export class TaskExits {
     const { ledger, events } = this.#parts;
     const { namespace, id, execId } = entry.ref;
     const first = ledger.transaction(() => {
+      // A further process that could not be started has an exit for those who wait, and no event.
+      const unborn = execId !== '' && ledger.processes.find(namespace, id, execId)?.status === 'created';
       const recorded = ledger.processes.stop(namespace, id, execId, exit);
       if (!recorded) return false;
       if (execId === '') this.#recordRun(entry.ref, exit, error);
+      if (unborn) return true;
       const fields = { containerId: id, id: execId || id, pid: exit.pid, exitStatus: exit.status, exitedAt: exit.at };
       events.publish(namespace, '/tasks/exit', { kind: 'plain', type: 'TaskExit', fields });
       return true;

@@ -222,10 +222,12 @@ export class Tasks {
     const { ledger, runtime } = this.#parts;
     const ref = refOf(call, id, execId);
     using _lock = await this.#lock(ref, call.signal);
-    this.#row(call, id, '');
+    const stopped = this.#row(call, id, '').status === 'stopped';
     if (ledger.processes.find(call.namespace, id, execId) !== undefined) {
       throw new HakoError('already-exists', `id ${execId}: already exists`);
     }
+    if (stopped || this.runState(call, id)?.status === 'paused')
+      throw new HakoError('failed-precondition', `cannot exec in a ${stopped ? 'stopped' : 'paused'} state`);
     await using undo = new AsyncDisposableStack();
     ledger.processes.insert({ ...ref, stdio });
     undo.defer(() => ledger.processes.delete(ref.namespace, id, execId));
@@ -277,14 +279,14 @@ export class Tasks {
   }
 
   async pause(call: Call, id: string): Promise<void> {
-    await this.#expect(call, id, 'running', 'paused');
+    await this.#expect(call, id, 'running', 'pause');
     await this.#parts.runtime.pause(refOf(call, id, ''), call.signal);
     this.#noteStatus(call, id, 'paused');
     this.#publish(call, '/tasks/paused', 'TaskPaused', { containerId: id });
   }
 
   async resume(call: Call, id: string): Promise<void> {
-    await this.#expect(call, id, 'paused', 'resumed');
+    await this.#expect(call, id, 'paused', 'resume');
     await this.#parts.runtime.resume(refOf(call, id, ''), call.signal);
     this.#noteStatus(call, id, 'running');
     this.#publish(call, '/tasks/resumed', 'TaskResumed', { containerId: id });
@@ -436,11 +438,17 @@ export class Tasks {
     return row;
   }
 
-  /** failed-precondition when the task is in another state; runtimes have less clear words for it. */
-  async #expect(call: Call, id: string, wanted: 'running' | 'paused', done: string): Promise<void> {
+  /** failed-precondition, in the words of containerd's shims, when the task is in another state. */
+  async #expect(call: Call, id: string, wanted: 'running' | 'paused', verb: string): Promise<void> {
     const { status } = await this.#process(this.#row(call, id, ''), call.signal);
     if (status === wanted || status === 'unknown') return;
-    throw new HakoError('failed-precondition', `task "${id}" cannot be ${done}: it is ${status}`);
+    const what =
+      status === 'created'
+        ? 'task in created state'
+        : status === 'running'
+          ? 'a running process'
+          : `a ${status} container`;
+    throw new HakoError('failed-precondition', `cannot ${verb} ${what}`);
   }
 
   #noteError(ref: ProcessRef, error: string): void {

@@ -1,4 +1,4 @@
-import { chownSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import {
   closeFd,
   duplicate,
@@ -16,7 +16,8 @@ import { openDirect, openInput, openInputFile, openSink, placeOf, type Place } f
 import { ConsoleSocket } from './console.ts';
 import type { HeldFd, KeeperLink } from './link.ts';
 import type { ChildStdio } from './oci-runtime.ts';
-import type { OutputPlan, ProcessPlan } from './pump/messages.ts';
+import { LogProgram } from './log-program.ts';
+import type { OutputPlan, ProcessPlan, Sink } from './pump/messages.ts';
 import type { Pump } from './pump/pump.ts';
 import type { StdioRequest } from './record.ts';
 
@@ -30,10 +31,15 @@ export interface StdioParts {
   /** Begins the path of every file that is made for the process. */
   readonly prefix: string;
   readonly request: StdioRequest;
-  /** Whether output goes through a spool; otherwise the client's streams are the process's own. Terminals always do. */
+  /**
+   * Whether all output goes through a spool. Otherwise the client's standard output is the process's own, and only standard
+   * error is spooled: OCI runtimes write there, too, what they also log when nothing comes of the process.
+   */
   readonly spooled: boolean;
+  /** Whose streams they are, for a program that logs them. */
+  readonly owner: { readonly id: string; readonly namespace: string };
   readonly log?: string;
-  readonly owner?: { readonly uid: number; readonly gid: number };
+  readonly io?: { readonly uid: number; readonly gid: number };
 }
 
 type Stream = 'stdout' | 'stderr';
@@ -54,6 +60,7 @@ export class ProcessStdio {
   #closeEarly = false;
   #terminal: { master: number; fifo: number } | undefined;
   #pumping = false;
+  #program: LogProgram | undefined;
 
   constructor(parts: StdioParts) {
     this.#parts = parts;
@@ -74,7 +81,13 @@ export class ProcessStdio {
   }
 
   /** Opens everything that the runtime is to be started with. */
-  prepare(): ChildStdio {
+  async prepare(): Promise<ChildStdio> {
+    const place = placeOf(this.#parts.request.stdout);
+    if (place.kind === 'program') this.#program = await LogProgram.start(place, this.#parts.owner);
+    return this.#prepare();
+  }
+
+  #prepare(): ChildStdio {
     const { request, spooled, directory } = this.#parts;
     this.check();
     if (request.terminal) {
@@ -83,12 +96,15 @@ export class ProcessStdio {
       return ['ignore', 'ignore', 'ignore'];
     }
     const stdin = this.#openStdin(placeOf(request.stdin));
-    if (!spooled) return [stdin, this.#openDirect(request.stdout), this.#openDirect(request.stderr)];
+    if (!spooled) {
+      const stderr = request.stderr === '' ? 'ignore' : this.#openSpool('stderr', request.stderr);
+      return [stdin, this.#openDirect(request.stdout), stderr];
+    }
     return [stdin, this.#openSpool('stdout', request.stdout), this.#openSpool('stderr', request.stderr)];
   }
 
   #openStdin(place: Place): number | 'ignore' {
-    if (place.kind === 'none') return 'ignore';
+    if (place.kind === 'none' || place.kind === 'program') return 'ignore';
     if (place.kind === 'file') return this.#child(openInputFile(place.path));
     const { read, write } = pipe();
     this.#child(read);
@@ -99,25 +115,35 @@ export class ProcessStdio {
   }
 
   #openDirect(stream: string): number | 'ignore' {
-    const fd = openDirect(placeOf(stream));
+    const place = placeOf(stream);
+    const fd = place.kind === 'program' ? (this.#program?.take('stdout') ?? 'ignore') : openDirect(place);
     if (fd !== 'ignore') this.#direct.push(fd);
     return fd;
   }
 
   /** Makes FIFO and spool of a stream. Gives the end for the process, which it holds open both ways. */
   #openSpool(stream: Stream, client: string): number {
-    const { prefix, owner, request } = this.#parts;
+    const { prefix, io, request } = this.#parts;
     const fifo = `${prefix}${stream}.fifo`;
     const spool = `${prefix}${stream}`;
     makeFifo(fifo);
     writeFileSync(spool, '', { mode: 0o600 });
-    if (owner !== undefined) chownSync(fifo, owner.uid, owner.gid);
+    if (io !== undefined) chownSync(fifo, io.uid, io.gid);
     const source = openFd(fifo, O_RDONLY | O_NONBLOCK);
     this.#hold(stream, source);
-    const sink = openSink(placeOf(client));
+    const sink = this.#openSink(stream, placeOf(client));
     if (sink !== undefined) this.#hold(`sink-${stream}`, sink.fd);
     this.#outputs.push({ stream, source, spool, ...(sink === undefined ? {} : { sink }) });
     return request.terminal ? -1 : this.#child(openFd(fifo, O_RDWR));
+  }
+
+  #openSink(stream: Stream, place: Place): Sink | undefined {
+    if (place.kind !== 'program') return openSink(place);
+    const fd = this.#program?.take(stream);
+    if (fd === undefined) return undefined;
+    setNonblocking(fd);
+    // To the pump a FIFO that nobody can open again.
+    return { kind: 'fifo', path: '', fd };
   }
 
   #child(fd: number): number {
@@ -202,11 +228,16 @@ export class ProcessStdio {
       if (fd !== undefined) this.#held.set(name, link.adopt(`${key}#${name}`, fd));
       return fd;
     };
-    const streams: Stream[] = request.terminal ? ['stdout'] : spooled ? ['stdout', 'stderr'] : [];
+    const all: Stream[] = request.terminal ? ['stdout'] : spooled ? ['stdout', 'stderr'] : ['stderr'];
+    const streams = all.filter((stream) => existsSync(`${prefix}${stream}`));
     for (const stream of streams) {
       const sinkFd = adopt(`sink-${stream}`);
       const place = placeOrNone(request[stream]);
-      const sink = sinkFd !== undefined && place.kind !== 'none' ? { ...place, fd: sinkFd } : undefined;
+      const kind = place.kind === 'program' ? 'fifo' : place.kind;
+      const sink =
+        sinkFd !== undefined && kind !== 'none' && place.kind !== 'none'
+          ? { kind, path: place.path, fd: sinkFd }
+          : undefined;
       const source = adopt(stream) ?? reopen(`${prefix}${stream}.fifo`);
       this.#outputs.push({ stream, source, spool: `${prefix}${stream}`, ...(sink === undefined ? {} : { sink }) });
     }
@@ -258,6 +289,8 @@ export class ProcessStdio {
     this.#direct = [];
     if (this.#terminal !== undefined) closeFd(this.#terminal.master);
     this.#terminal = undefined;
+    this.#program?.close();
+    this.#program = undefined;
     for (const name of ['stdout', 'stderr', 'stdout.fifo', 'stderr.fifo', 'offsets'])
       rmSync(`${prefix}${name}`, { force: true });
   }

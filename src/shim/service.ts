@@ -9,7 +9,6 @@ import { Status } from '#proto/gen/containerd/types/task/task_pb.ts';
 import type { TtrpcCall, TtrpcMethods } from '#wire/ttrpc-server.ts';
 import { packAny } from './any.ts';
 import { needsHiddenUnified, type RuntimeChoice } from './oci-runtime.ts';
-import { statsOf } from './stats.ts';
 import type { Task, TaskProcess } from './task.ts';
 import type { Tasks } from './tasks.ts';
 
@@ -175,7 +174,7 @@ export function taskService(tasks: Tasks, options: ServiceOptions): TtrpcMethods
     wait: async (request, call) => exitFields(await find(call, request.id).process(request.execId).ended),
     stats: (request, call) => {
       const task = find(call, request.id);
-      return { stats: create(AnySchema, statsOf(task.record.cgroups, request.id)) };
+      return { stats: create(AnySchema, task.stats()) };
     },
     connect: (request, call) => ({
       shimPid: process.pid,

@@ -11,6 +11,7 @@ import { ProcessStdio } from './process-stdio.ts';
 import type { Pump } from './pump/pump.ts';
 import { removeRecord, writeRecord, type ProcessRecord, type StdioRequest, type TaskRecord } from './record.ts';
 import { clampOomScore, type SpecProcess } from './spec.ts';
+import { statsOf } from './stats.ts';
 
 export interface TaskParts {
   readonly pump: Pump;
@@ -21,6 +22,8 @@ export interface TaskParts {
   readonly expecting: <T>(body: () => Promise<T>) => Promise<T>;
   readonly owner?: { readonly uid: number; readonly gid: number };
 }
+
+type Stats = ReturnType<typeof statsOf>;
 
 /** How a process ended; `at` in milliseconds since 1970. */
 export interface ProcessExit {
@@ -69,6 +72,7 @@ export class Task {
   readonly execs = new Map<string, TaskProcess>();
   readonly #parts: TaskParts;
   readonly #runtime: OciRuntime;
+  #lastStats: Stats | undefined;
   #removal: Promise<void> | undefined;
 
   constructor(record: TaskRecord, parts: TaskParts) {
@@ -91,8 +95,9 @@ export class Task {
         path.join(this.record.bundle, first ? '' : `exec-${encodeURIComponent(record.execId)}-`) + (first ? '/' : ''),
       request: record.stdio,
       spooled: first || record.stdio.terminal,
+      owner: { id: first ? this.record.id : record.execId, namespace: this.record.namespace },
       ...(first && this.record.log !== undefined ? { log: this.record.log } : {}),
-      ...(owner === undefined ? {} : { owner }),
+      ...(owner === undefined ? {} : { io: owner }),
     });
     return new TaskProcess(record, stdio);
   }
@@ -124,7 +129,7 @@ export class Task {
     mkdirSync(this.record.runtime.root, { recursive: true, mode: 0o711 });
     try {
       await this.#clearWay();
-      const stdio = init.stdio.prepare();
+      const stdio = await init.stdio.prepare();
       const creating = this.#runtime.create({ stdio, ...consoleOf(init.stdio) });
       init.stdio.spawned();
       const pid = await creating;
@@ -206,7 +211,7 @@ export class Task {
     this.save();
     try {
       await this.#parts.expecting(async () => {
-        const stdio = exec.stdio.prepare();
+        const stdio = await exec.stdio.prepare();
         const files = { specFile: this.#execFile(execId, 'process.json'), pidFile: this.execPidFile(execId) };
         const starting = this.#runtime.exec({ ...files, stdio, ...consoleOf(exec.stdio) });
         exec.stdio.spawned();
@@ -241,6 +246,8 @@ export class Task {
     this.save();
     if (process === this.init) {
       if (!this.record.ownProcesses) this.#killRest();
+      // Its cgroups go with the container, and clients still may ask.
+      this.#lastStats = statsOf(this.record.cgroups, this.record.id);
       // The runtime's part of the removal is no longer needed by anyone, so it runs while clients hear of the exit.
       this.#removal = this.#runtime.delete(false);
       this.#removal.catch((error: unknown) =>
@@ -249,6 +256,11 @@ export class Task {
     }
     await process.stdio.drained(grace);
     process.end(exit);
+  }
+
+  /** What the container uses, or has used. */
+  stats(): Stats {
+    return this.#lastStats ?? statsOf(this.record.cgroups, this.record.id);
   }
 
   #killRest(): void {
@@ -276,7 +288,7 @@ export class Task {
           'not-found',
           `process "${this.record.id}${execId === '' ? '' : `/${execId}`}": has ended or was not started`,
         );
-      signal(record.pid, number);
+      signal(record.pid, number, execId === '' ? refusedFirst : refusedFurther);
     }
     // A frozen process of cgroup v1 dies only when it thaws.
     const SIGKILL = 9;
@@ -348,8 +360,15 @@ const consoleOf = (stdio: ProcessStdio): { consoleSocket?: string } => {
   return consoleSocket === undefined ? {} : { consoleSocket };
 };
 
+/** How containerd's shims, which leave signals to runc, say that there is no such signal. */
+const refusedFirst =
+  'unknown error after kill: runc did not terminate successfully: exit status 1: unable to signal init: invalid argument\n';
+const refusedFurther = 'exec kill error: unknown error after kill: invalid argument';
+
 /** kill(2); a process that has gone meanwhile is what was wanted. */
-function signal(pid: number, number: number): void {
+function signal(pid: number, number: number, refused = refusedFurther): void {
+  const SIGRTMAX = 64;
+  if (number > SIGRTMAX) throw new HakoError('unknown', refused);
   try {
     process.kill(pid, number);
   } catch (error) {

@@ -32,11 +32,11 @@ export const tasksService = (tasks: Tasks): GrpcService =>
 /** How processes come, are looked at, and go. */
 const lifeOf = (tasks: Tasks): Pick<TaskMethods, LifeMethod> => ({
   create: async (request, call) => {
-    const { pid } = await tasks.create(callOf(call), newTask(request));
+    const { pid } = await asOfShims(tasks.create(callOf(call), newTask(request)));
     return { containerId: request.containerId, pid };
   },
   start: async ({ containerId, execId }, call) => {
-    const { pid } = await tasks.start(callOf(call), containerId, execId);
+    const { pid } = await asOfShims(tasks.start(callOf(call), containerId, execId));
     return { pid };
   },
   delete: async ({ containerId }, call) => toExit(await tasks.delete(callOf(call), containerId, '')),
@@ -53,7 +53,7 @@ const lifeOf = (tasks: Tasks): Pick<TaskMethods, LifeMethod> => ({
     tasks.expect(callOf(call), request.containerId);
     if (request.execId === '') throw invalid('exec id cannot be empty');
     const spec = fromAny(needed(request.spec, 'Spec')).value;
-    await tasks.exec(callOf(call), request.containerId, request.execId, spec, stdioOf(request));
+    await asOfShims(tasks.exec(callOf(call), request.containerId, request.execId, spec, stdioOf(request)));
     return {};
   },
   wait: async ({ containerId, execId }, call) => {
@@ -83,11 +83,11 @@ const controlOf = (tasks: Tasks): Omit<TaskMethods, LifeMethod> => ({
     return {};
   },
   pause: async ({ containerId }, call) => {
-    await tasks.pause(callOf(call), containerId);
+    await asOfShims(tasks.pause(callOf(call), containerId));
     return {};
   },
   resume: async ({ containerId }, call) => {
-    await tasks.resume(callOf(call), containerId);
+    await asOfShims(tasks.resume(callOf(call), containerId));
     return {};
   },
   listPids: async ({ containerId }, call) => ({
@@ -100,6 +100,18 @@ const controlOf = (tasks: Tasks): Omit<TaskMethods, LifeMethod> => ({
   },
   metrics: async (request, call) => ({ metrics: await metrics(tasks, callOf(call), request.filters) }),
 });
+
+/** What shims and OCI runtimes refuse, which containerd hands on without a class of its own. */
+const shimsWords = /^(failed to create shim task: |OCI runtime |cannot (pause|resume|exec in|checkpoint) )/;
+
+async function asOfShims<T>(body: Promise<T>): Promise<T> {
+  try {
+    return await body;
+  } catch (error) {
+    if (!shimsWords.test(messageOf(error)) || codeOf(error) === 'unavailable') throw error;
+    throw codeless(messageOf(error));
+  }
+}
 
 function newTask(request: CreateTaskRequest): NewTask {
   if (request.checkpoint !== undefined) throw unimplemented('creating a task from a checkpoint');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -76,12 +76,34 @@ describe('what a container inherits, and where its output may go', () => {
     assert.equal(readFileSync(file, 'utf8'), 'one\ntwo\n');
   });
 
-  test('a FIFO that is not there is not-found, a logging program unimplemented, and nothing is left', async () => {
+  test('binary:// gives all output to a program, which is told whose it is', async () => {
+    const at = (name: string): string => path.join(house.directory, name);
+    const script = `#!/bin/sh
+echo "$CONTAINER_ID $CONTAINER_NAMESPACE $*" >${at('told')}
+cat <&3 >${at('logged-out')} 5>&- &
+cat <&4 >${at('logged-err')} 5>&- &
+exec 5>&-
+wait
+echo >${at('logged')}
+`;
+    writeFileSync(at('logger'), script, { mode: 0o755 });
+    const stdout = `binary://${at('logger')}?one=1&two=b%20b`;
+    assert.equal(await runWith('logged', 'seq 100000; seq 50000 >&2; exit 3', { stdout, stderr: stdout }), 3);
+    while (!existsSync(at('logged'))) await sleep(10);
+    assert.equal(readFileSync(at('told'), 'utf8'), `logged ${namespace} one 1 two b b\n`);
+    const numbers = (last: number): string => Array.from({ length: last }, (_, i) => `${i + 1}\n`).join('');
+    assert(readFileSync(at('logged-out'), 'utf8') === numbers(100_000));
+    assert(readFileSync(at('logged-err'), 'utf8') === numbers(50_000));
+  });
+
+  test('a FIFO that is not there is not-found, a logging program that is not there is named, and nothing is left', async () => {
     await assert.rejects(runWith('bad1', 'true', { stdout: '/no/such/fifo' }), {
       code: 'not-found',
       message: /no\/such\/fifo/,
     });
-    await assert.rejects(runWith('bad2', 'true', { stdout: 'binary:///bin/logger' }), { code: 'unimplemented' });
+    await assert.rejects(runWith('bad2', 'true', { stdout: 'binary:///no/logger' }), {
+      message: /failed to start binary process: fork\/exec \/no\/logger: no such file or directory/,
+    });
     assert.deepEqual(await house.runtime.list(never), []);
   });
 

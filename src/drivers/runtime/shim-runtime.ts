@@ -1,7 +1,7 @@
 import { create, fromBinary } from '@bufbuild/protobuf';
 import { AnySchema, timestampDate, type Timestamp } from '@bufbuild/protobuf/wkt';
 import path from 'node:path';
-import { codeOf, HakoError } from '#base/errors.ts';
+import { codeOf, HakoError, messageOf } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import type { Any } from '#core/any.ts';
 import type {
@@ -135,12 +135,15 @@ export class ShimRuntime implements Runtime {
     return { pid };
   }
 
-  /** The shim undoes a failed creation itself; one that died in the middle is followed by one that does. */
+  /**
+   * The shim undoes a failed creation itself; one that died in the middle is followed by one that does. Clients know the
+   * error by how it begins.
+   */
   async #notCreated(namespace: string, id: string, error: unknown): Promise<never> {
     if (codeOf(error) === 'unavailable' || codeOf(error) === 'deadline-exceeded') {
       await this.discard(namespace, id, AbortSignal.timeout(dying));
     }
-    throw error;
+    throw new HakoError(codeOf(error), `failed to create shim task: ${messageOf(error)}`, error);
   }
 
   async features(runtime: CreateTask['runtime'], signal: AbortSignal): Promise<RuntimeFeatures> {
