@@ -73,6 +73,26 @@ describe('sandboxes over crashes', () => {
     assert.deepEqual([...leftovers(house), ...bundles(house)], []);
   });
 
+  test('a shim that dies while it makes a sandbox leaves it whole, or nothing of it', async () => {
+    const { sandboxer } = house.runtime;
+    const states: string[] = [];
+    for (let pause = 0; pause < 120; pause += 15) {
+      const ref = { namespace, id: `cut-${pause}` };
+      await house.runtime.prewarm(never);
+      const shim = house.pidOf('serve');
+      const making = sandboxer.create(request(ref.id, ['sleep', '1000']), never).catch((error: unknown) => error);
+      await sleep(pause);
+      if (shim !== undefined) process.kill(shim, 'SIGKILL');
+      const failed = await making;
+      const { state } = await sandboxer.status(ref, false, never);
+      states.push(state);
+      assert.equal(state, failed === undefined ? 'SANDBOX_NOTREADY' : '', `after ${pause} ms: ${String(failed)}`);
+      if (state !== '') await sandboxer.shutdown(ref, never);
+      assert.deepEqual([...leftovers(house), ...bundles(house)], [], `after ${pause} ms`);
+    }
+    assert.ok(states.includes(''), 'no kill came in time');
+  });
+
   test('reconcile() removes what was half made and what nobody knows, and keeps processes', async () => {
     const { sandboxer } = house.runtime;
     mkdirSync(path.join(house.state, 'sandboxes', namespace, 'half', 'rootfs'), { recursive: true });
