@@ -156,4 +156,46 @@ export const differences: readonly Difference[] = [
     ours: { stderr: /^ctr: failed to look up the path of "ghost": executable file not found in \$PATH$/m },
     why: 'one shim of ours serves every OCI runtime, so that it is the runtime itself that is missing',
   },
+  {
+    scenario: 'run-io',
+    line: /binary:\/\/\$PWD\/ghost/,
+    with: '1.6',
+    theirs: {
+      stderr: /failed to create init process I\/O: 1 error occurred:\n[^]*failed to start binary process: fork\/exec/,
+    },
+    ours: { stderr: /failed to create init process I\/O: failed to start binary process: fork\/exec/ },
+    why: '2.1 says it in one line; ours with it',
+  },
+  {
+    scenario: 'run-process',
+    line: /--label \$\(head -c 5000/,
+    with: '1.6',
+    theirs: { stderr: /label key and value greater than maximum size \(4096 bytes\), key: x{10}: / },
+    ours: {
+      stderr: /label key and value length \(5001 bytes\) greater than maximum size \(4096 bytes\), key: x{64}: /,
+    },
+    why: '2.1 tells the length and more of the key; ours with it',
+  },
+  {
+    scenario: 'run-files',
+    line: /--remap-labels/,
+    with: '1.6',
+    theirs: { stderr: /error preparing rootfs: mount/ },
+    ours: { stderr: /^ctr: failed to mount \/tmp\/<id>: invalid argument/ },
+    why: "the overlayfs of 2.1 maps owners in the mount's options, which the client of 1.6 cannot mount by itself; ours with it",
+  },
+  {
+    scenario: 'run-files',
+    line: /--runc-binary ghost/,
+    theirs: { stderr: /unable to retrieve OCI runtime error \(open .*log.json.*"ghost": executable file not found/ },
+    ours: { stderr: /OCI runtime "ghost": not found; install it, or name another/ },
+    why: 'the error says what to do, not which file of ours was not written',
+  },
+  {
+    scenario: 'run-files',
+    line: /--runtime (io\.containerd\.ghost\.v1|nonsense|\/ghost)/,
+    theirs: { stderr: /^ctr: failed to start shim: failed to resolve runtime path: / },
+    ours: { stderr: /OCI runtime "(ghost|nonsense|\/ghost)": not found; install it, or name another/ },
+    why: 'one shim serves all containers: what a runtime names is the OCI runtime, so it is that which is missing',
+  },
 ];
