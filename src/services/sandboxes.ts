@@ -1,5 +1,5 @@
 import type { Call } from '#base/call.ts';
-import { HakoError, invalid } from '#base/errors.ts';
+import { codeless, HakoError, invalid } from '#base/errors.ts';
 import { classTwice, labelField, parseFilters } from '#base/filters.ts';
 import { checkIdentifier } from '#base/identifiers.ts';
 import { now } from '#base/moment.ts';
@@ -112,7 +112,7 @@ function maskedField(sandbox: Sandbox, given: NewSandbox, path: string): Sandbox
 
 /** containerd finds out when it writes, and has no code for it. */
 function checkExtensions({ extensions }: Sandbox): void {
-  if (Object.hasOwn(extensions, '')) throw new HakoError('unknown', 'write error: an extension has no name');
+  if (Object.hasOwn(extensions, '')) throw codeless('write error: an extension has no name');
 }
 
 function sandboxField(sandbox: Sandbox, [first, ...rest]: readonly string[]): string | undefined {

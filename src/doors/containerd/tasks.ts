@@ -129,7 +129,12 @@ function newTask(request: CreateTaskRequest): NewTask {
 /** Clients of 2.0 to 2.2 have it among runc's options. */
 function addressIn(options: Any | undefined): string {
   if (options?.typeUrl.endsWith(OptionsSchema.typeName) !== true) return '';
-  return fromBinary(OptionsSchema, options.value).taskApiAddress;
+  try {
+    return fromBinary(OptionsSchema, options.value).taskApiAddress;
+  } catch {
+    // Whoever reads all of them says what is wrong, after what comes before that.
+    return '';
+  }
 }
 
 const stdioOf = ({ stdin, stdout, stderr, terminal }: Stdio): Stdio => ({ stdin, stdout, stderr, terminal });
