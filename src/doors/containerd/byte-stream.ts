@@ -14,6 +14,8 @@ const grant = 2 * largestData;
 /** Bytes that are sent before we wait for the transport. */
 const longestQueue = 128 * 1024;
 const largestWindow = 0x7fff_ffff;
+/** How long a client is given to write what it was granted last, in milliseconds. */
+const lastWrite = 40;
 
 /** Bytes from the client until it has sent all. The stream stays open. */
 export async function* receiveBytes(stream: ObjectStream, signal: AbortSignal): AsyncGenerator<Uint8Array> {
@@ -79,6 +81,8 @@ export class ByteSender {
       await abortable(this.#wake.promise, AbortSignal.any([late, this.#signal])).catch(() => {});
       if (this.#signal.aborted) break;
     }
+    // Of what one grant covers nothing more is heard: that much the client may still have to write.
+    await sleep(Math.min(patience, lastWrite));
     this.#stream.close();
   }
 
