@@ -405,7 +405,8 @@ function attackRaw(session: ClientHttp2Session, target: string, body: Uint8Array
   };
   const stream = session.request({ ':method': 'POST', ':path': target, ...headers });
   let status = '';
-  const hear = (got: Record<string, unknown>): void => void (status = String(got['grpc-status'] ?? status));
+  const hear = (got: Readonly<Record<string, string | string[] | undefined>>): void =>
+    void (status = String(got['grpc-status'] ?? status));
   stream.on('response', hear);
   stream.on('trailers', hear);
   stream.on('error', () => {});

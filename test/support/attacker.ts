@@ -39,7 +39,7 @@ export function attack(
     ...options.headers,
   });
   let said: { status: string; message: string } | undefined;
-  const hear = (headers: Record<string, unknown>): void => {
+  const hear = (headers: Readonly<Record<string, string | string[] | undefined>>): void => {
     const status = headers['grpc-status'];
     if (status !== undefined)
       said = {

@@ -133,7 +133,7 @@ function* badValue(field: DescField, world: World, depth: number): Generator<Bad
   if (field.fieldKind === 'map') {
     yield* badMap(number, world);
   } else if (field.fieldKind === 'message' || (field.fieldKind === 'list' && field.listKind === 'message')) {
-    const message = field.message as DescMessage;
+    const { message } = field;
     for (const { what, bytes } of badPart(message, world, depth)) yield { what, bytes: lengthPrefixed(number, bytes) };
     if (field.fieldKind === 'list') yield* many(number, goodBytes(message, world, undefined, depth + 1));
   } else if (field.fieldKind === 'enum') {
