@@ -58,7 +58,7 @@ function lastFrame(text: string): string {
   const ends = [...text.matchAll(/^.*elapsed: .*\n/gm)].map((match) => match.index + match[0].length);
   const start = ends.at(-2);
   const last = start === undefined ? text : text.slice(start);
-  const frame = last.includes(' OCI Registry ') ? last.replaceAll(heard, '') : last;
+  const frame = last.includes('Importing') ? last : last.replaceAll(heard, '');
   // Parts are shown in the order in which they began.
   return frame.replaceAll(/^(?:\S+-sha256:\S+ .*\n)+/gm, (parts) =>
     parts.split('\n').toSorted().slice(1).concat('').join('\n'),
