@@ -79,6 +79,8 @@ export interface Runtime {
   resume(ref: ProcessRef, signal: AbortSignal): Promise<void>;
   /** cgroup statistics as the shim encodes them. */
   stats(ref: ProcessRef, signal: AbortSignal): Promise<Any>;
+  /** Writes the state of the container's processes into a directory; `options` are the shim's own. */
+  checkpoint(ref: ProcessRef, directory: string, options: Any | undefined, signal: AbortSignal): Promise<void>;
   update(ref: ProcessRef, resources: Any, signal: AbortSignal): Promise<void>;
   /** What the OCI runtime that a name and options stand for says that it can do. */
   features(runtime: CreateTask['runtime'], signal: AbortSignal): Promise<RuntimeFeatures>;

@@ -5,6 +5,7 @@ import type { Activator } from '#core/activations.ts';
 import { RootfsDriver } from '#drivers/rootfs/rootfs.ts';
 import { StreamDriver } from '#drivers/streams/streams.ts';
 import type { Ledger } from '#metadata/ledger.ts';
+import { Checkpoints } from '#services/checkpoints.ts';
 import type { ContentSharing } from '#services/content.ts';
 import { Engine } from '#services/engine/engine.ts';
 import type { GcScheduleOptions } from '#services/gc-schedule.ts';
@@ -90,7 +91,16 @@ export function buildBridge(parts: BridgeParts): Bridge {
   });
 
   return {
-    services: { ...nouns, sandboxes, sandboxControllers, registryObjects, transfers, streaming, engine },
+    services: {
+      checkpoints: new Checkpoints({ ...nouns, state }),
+      ...nouns,
+      sandboxes,
+      sandboxControllers,
+      registryObjects,
+      transfers,
+      streaming,
+      engine,
+    },
     reconcile: async () => {
       await mounts.reconcile();
       for (const { name } of namespaces.list()) {

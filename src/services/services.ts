@@ -1,3 +1,4 @@
+import type { Checkpoints } from './checkpoints.ts';
 import type { Engine } from './engine/engine.ts';
 import type { Journal } from './journal.ts';
 import type { Mounts } from './mounts.ts';
@@ -10,6 +11,7 @@ import type { Transfers } from './transfer/transfers.ts';
 
 /** The bridge: everything a door may ask for. The daemon builds it, once. */
 export interface Services extends Nouns {
+  readonly checkpoints: Checkpoints;
   readonly engine: Engine;
   readonly journal: Journal;
   readonly mounts: Mounts;

@@ -292,6 +292,15 @@ export class Tasks {
     this.#publish(call, '/tasks/resumed', 'TaskResumed', { containerId: id });
   }
 
+  /** Writes the state of the task's processes into a directory; `options` are the shim's own. */
+  async checkpoint(call: Call, id: string, directory: string, options: Any | undefined): Promise<void> {
+    const { status } = await this.#process(this.#row(call, id, ''), call.signal);
+    if (status === 'created') throw new HakoError('failed-precondition', 'cannot checkpoint a task in created state');
+    if (status === 'stopped') throw new HakoError('failed-precondition', 'cannot checkpoint a stopped container');
+    await this.#parts.runtime.checkpoint(refOf(call, id, ''), directory, options, call.signal);
+    this.#publish(call, '/tasks/checkpointed', 'TaskCheckpointed', { containerId: id, checkpoint: '' });
+  }
+
   async stats(call: Call, id: string): Promise<Any> {
     this.#row(call, id, '');
     return this.#parts.runtime.stats(refOf(call, id, ''), call.signal);

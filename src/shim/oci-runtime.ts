@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
-import { readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { HakoError } from '#base/errors.ts';
 import { withSoftFileLimit } from '#sys/process.ts';
 import { deleteByHand, startByFifo } from './runc-shortcuts.ts';
-import { runtimeError } from './runtime-error.ts';
+import { lastError, runtimeError } from './runtime-error.ts';
 
 /** Which OCI runtime makes a container, and how. Kept in the bundle for the next shim. */
 export interface RuntimeChoice {
@@ -16,6 +16,19 @@ export interface RuntimeChoice {
   readonly noNewKeyring: boolean;
   /** Run it where /sys/fs/cgroup/unified is not seen: see `needsHiddenUnified`. */
   readonly hideUnified: boolean;
+}
+
+/** What a checkpoint takes along, and where it is put. */
+export interface CheckpointOptions {
+  readonly imagePath: string;
+  /** For CRIU's own files and log. */
+  readonly workPath: string;
+  readonly exit: boolean;
+  readonly openTcp: boolean;
+  readonly externalUnixSockets: boolean;
+  readonly terminal: boolean;
+  readonly fileLocks: boolean;
+  readonly emptyNamespaces: readonly string[];
 }
 
 /** Standard streams that a child gets; the numbers are ours. */
@@ -97,13 +110,47 @@ export class OciRuntime {
     await this.#run(['resume', this.#id]);
   }
 
+  /** Writes the state of the container's processes into a directory, by CRIU; in the words of containerd's shims. */
+  async checkpoint(options: CheckpointOptions): Promise<void> {
+    const { imagePath, workPath, emptyNamespaces } = options;
+    const flags = [
+      ...(options.openTcp ? ['--tcp-established'] : []),
+      ...(options.externalUnixSockets ? ['--ext-unix-sk'] : []),
+      ...(options.terminal ? ['--shell-job'] : []),
+      ...(options.fileLocks ? ['--file-locks'] : []),
+      ...emptyNamespaces.flatMap((name) => ['--empty-ns', name]),
+      ...(options.exit ? [] : ['--leave-running']),
+    ];
+    const paths = ['--image-path', imagePath, '--work-path', workPath];
+    const { code, signal, log } = await this.#ask(['checkpoint', ...paths, ...flags, this.#id]);
+    if (code === 0) return;
+    const how = signal === null ? `exit status ${code}` : `signal ${signal}`;
+    const words = lastError(log)?.split('\n')[0] ?? '';
+    const dump = path.join(this.#bundle, 'criu-dump.log');
+    if (existsSync(path.join(workPath, 'dump.log'))) copyFileSync(path.join(workPath, 'dump.log'), dump);
+    throw new HakoError(
+      'unknown',
+      `${path.basename(this.#choice.binary)} did not terminate successfully: ${how}: ${words} path= ${dump}`,
+    );
+  }
+
   /** `file` holds linux.resources of the OCI spec. */
   async update(file: string): Promise<void> {
     await this.#run(['update', '--resources', file, this.#id]);
   }
 
-  /** `spec` is the file that says which program is run, if one is. */
+  /** Calls the runtime, and throws what it says is wrong. `spec` is the file that names the program to run, if there is one. */
   async #run(parameters: readonly string[], stdio: ChildStdio = none, spec?: string): Promise<void> {
+    const ended = await this.#ask(parameters, stdio);
+    if (ended.code === 0) return;
+    throw runtimeError({ ...ended, binary: this.#choice.binary, verb: parameters[0]!, command: commandIn(spec) });
+  }
+
+  /** Calls the runtime, and gives how it ended with what it logged. */
+  async #ask(
+    parameters: readonly string[],
+    stdio: ChildStdio = none,
+  ): Promise<{ code: number | null; signal: string | null; log: string }> {
     const { binary, root, systemdCgroup, hideUnified } = this.#choice;
     // One log for each call, or calls side by side would read each other's errors.
     const log = path.join(this.#bundle, `runtime-${parameters[0]}-${calls++}.log`);
@@ -122,8 +169,7 @@ export class OciRuntime {
       : [binary, all];
     try {
       const ended = await run(command[0], command[1], this.#bundle, stdio);
-      if (ended.code !== 0)
-        throw runtimeError({ ...ended, binary, verb: parameters[0]!, log: readLog(log), command: commandIn(spec) });
+      return { ...ended, log: ended.code === 0 ? '' : readLog(log) };
     } finally {
       rmSync(log, { force: true });
     }

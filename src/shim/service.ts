@@ -2,7 +2,7 @@ import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import { AnySchema, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import path from 'node:path';
 import { HakoError, invalid, unimplemented } from '#base/errors.ts';
-import { OptionsSchema } from '#proto/gen/containerd/runc/v1/options_pb.ts';
+import { CheckpointOptionsSchema, OptionsSchema } from '#proto/gen/containerd/runc/v1/options_pb.ts';
 import { ProcessDetailsSchema } from '#proto/gen/containerd/runc/v1/options_pb.ts';
 import type { StateResponseSchema, Task as TaskV2 } from '#proto/gen/containerd/task/v2/task_pb.ts';
 import { Status } from '#proto/gen/containerd/types/task/task_pb.ts';
@@ -140,8 +140,13 @@ export function taskService(tasks: Tasks, options: ServiceOptions): TtrpcMethods
       await alone(task, () => task.resume());
       return {};
     },
-    checkpoint: () => {
-      throw unimplemented('checkpoint');
+    checkpoint: async (request, call) => {
+      const task = find(call, request.id);
+      const options = fromBinary(CheckpointOptionsSchema, request.options?.value ?? new Uint8Array());
+      const { exit, openTcp, externalUnixSockets, terminal, fileLocks, emptyNamespaces, workPath } = options;
+      const flags = { exit, openTcp, externalUnixSockets, terminal, fileLocks, emptyNamespaces };
+      await alone(task, () => task.checkpoint({ ...flags, workPath, imagePath: request.path }));
+      return {};
     },
     kill: async (request, call) => {
       await find(call, request.id).kill(request.execId, request.signal, request.all);

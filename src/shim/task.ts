@@ -6,7 +6,7 @@ import { unmountAll } from '#sys/mount.ts';
 import { isAlive, processStat } from '#sys/process.ts';
 import { cgroupsOf, mainCgroup, processesIn } from './cgroups.ts';
 import type { KeeperLink } from './link.ts';
-import { OciRuntime } from './oci-runtime.ts';
+import { OciRuntime, type CheckpointOptions } from './oci-runtime.ts';
 import { ProcessStdio } from './process-stdio.ts';
 import type { Pump } from './pump/pump.ts';
 import { removeRecord, writeRecord, type ProcessRecord, type StdioRequest, type TaskRecord } from './record.ts';
@@ -305,6 +305,17 @@ export class Task {
     await this.#runtime.resume();
     this.record.paused = false;
     this.save();
+  }
+
+  /** Writes the state of all processes into a directory. `workPath` is for CRIU's own files, '' for a passing place. */
+  async checkpoint(options: CheckpointOptions): Promise<void> {
+    if (options.workPath !== '') return this.#runtime.checkpoint(options);
+    const workPath = path.join(this.record.bundle, 'criu-work');
+    try {
+      await this.#runtime.checkpoint({ ...options, workPath });
+    } finally {
+      rmSync(workPath, { recursive: true, force: true });
+    }
   }
 
   async update(resources: Uint8Array): Promise<void> {

@@ -159,6 +159,7 @@ export class FakeRuntime implements Runtime {
   async resize(): Promise<void> {}
   async closeStdin(): Promise<void> {}
   async update(): Promise<void> {}
+  async checkpoint(): Promise<void> {}
   async stats(): Promise<{ typeUrl: string; value: Uint8Array }> {
     return { typeUrl: 'test/stats', value: new Uint8Array() };
   }

@@ -39,7 +39,7 @@ export function containerdDoor(services: Services): GrpcService[] {
     sandboxStoreService(services.sandboxes),
     snapshotsService(services.snapshots),
     streamingService(services.streaming),
-    tasksService(services.tasks),
+    tasksService(services.tasks, services.checkpoints, services.containers),
     transferService(services.transfers, services.streaming),
     versionService(services.introspection),
   ];

@@ -1,18 +1,25 @@
 import { create, fromBinary, toBinary, type MessageInitShape } from '@bufbuild/protobuf';
+import { AnySchema } from '@bufbuild/protobuf/wkt';
 import type { Call } from '#base/call.ts';
 import { codeless, codeOf, invalid, messageOf, unimplemented } from '#base/errors.ts';
 import { parseFilters, type Filter } from '#base/filters.ts';
 import { now } from '#base/moment.ts';
 import type { Any } from '#core/any.ts';
 import type { Exit, Stdio, TaskStatus } from '#core/runtime.ts';
-import { OptionsSchema, ProcessDetailsSchema } from '#proto/gen/containerd/runc/v1/options_pb.ts';
+import {
+  CheckpointOptionsSchema,
+  OptionsSchema,
+  ProcessDetailsSchema,
+} from '#proto/gen/containerd/runc/v1/options_pb.ts';
 import { Tasks as TasksApi, type CreateTaskRequest } from '#proto/gen/containerd/services/tasks/v1/tasks_pb.ts';
 import type { MetricSchema } from '#proto/gen/containerd/types/metrics_pb.ts';
 import { Status, type ProcessSchema } from '#proto/gen/containerd/types/task/task_pb.ts';
+import type { Checkpoints } from '#services/checkpoints.ts';
+import type { Containers } from '#services/containers.ts';
 import type { NewTask, TaskProcess, Tasks } from '#services/tasks.ts';
 import { grpcService, type GrpcService, type Methods } from '#wire/grpc-service.ts';
 import { callOf } from './call.ts';
-import { fromAny, fromMount, needed, optionalAny, toAny, toTimestamp } from './convert.ts';
+import { fromAny, fromMount, needed, optionalAny, toAny, toDescriptor, toTimestamp } from './convert.ts';
 
 const statuses = {
   unknown: Status.UNKNOWN,
@@ -24,10 +31,34 @@ const statuses = {
 } as const satisfies Record<TaskStatus, Status>;
 
 type TaskMethods = Methods<typeof TasksApi>;
-type LifeMethod = 'create' | 'start' | 'exec' | 'delete' | 'deleteProcess' | 'get' | 'list' | 'wait' | 'checkpoint';
+type LifeMethod = 'create' | 'start' | 'exec' | 'delete' | 'deleteProcess' | 'get' | 'list' | 'wait';
 
-export const tasksService = (tasks: Tasks): GrpcService =>
-  grpcService(TasksApi, { ...lifeOf(tasks), ...controlOf(tasks) });
+export const tasksService = (tasks: Tasks, checkpoints: Checkpoints, containers: Containers): GrpcService =>
+  grpcService(TasksApi, {
+    ...lifeOf(tasks),
+    ...controlOf(tasks),
+    checkpoint: async ({ containerId, options }, call) => {
+      tasks.expect(callOf(call), containerId);
+      const { spec } = containers.get(callOf(call), containerId);
+      const descriptors = await asOfShims(
+        checkpoints.checkpoint(callOf(call), {
+          id: containerId,
+          imagePath: checkpointPath(optionalAny(options)),
+          spec: spec === undefined ? new Uint8Array() : toBinary(AnySchema, create(AnySchema, toAny(spec))),
+          ...(options === undefined ? {} : { options: fromAny(options) }),
+        }),
+      );
+      return { descriptors: descriptors.map(toDescriptor) };
+    },
+  });
+
+/** Where a client wants the files of a checkpoint. */
+function checkpointPath(options: Any | undefined): string {
+  if (options === undefined) return '';
+  if (options.typeUrl.endsWith(CheckpointOptionsSchema.typeName))
+    return fromBinary(CheckpointOptionsSchema, options.value).imagePath;
+  throw codeless('invalid task checkpoint option for io.containerd.runc.v2');
+}
 
 /** How processes come, are looked at, and go. */
 const lifeOf = (tasks: Tasks): Pick<TaskMethods, LifeMethod> => ({
@@ -61,14 +92,10 @@ const lifeOf = (tasks: Tasks): Pick<TaskMethods, LifeMethod> => ({
     const { status, at } = await tasks.wait(callOf(call), containerId, execId);
     return { exitStatus: status, exitedAt: toTimestamp(at) };
   },
-  checkpoint: ({ containerId }, call) => {
-    tasks.expect(callOf(call), containerId);
-    throw unimplemented('checkpointing a task');
-  },
 });
 
 /** What is done to processes that run. */
-const controlOf = (tasks: Tasks): Omit<TaskMethods, LifeMethod> => ({
+const controlOf = (tasks: Tasks): Omit<TaskMethods, LifeMethod | 'checkpoint'> => ({
   kill: async ({ containerId, execId, signal, all }, call) => {
     await tasks.kill(callOf(call), containerId, execId, { signal, all });
     return {};

@@ -249,6 +249,11 @@ export class ShimRuntime implements Runtime {
     return { typeUrl: stats.typeUrl, value: stats.value };
   }
 
+  async checkpoint(ref: ProcessRef, path: string, options: Any | undefined, signal: AbortSignal): Promise<void> {
+    const own = options === undefined ? {} : { options: create(AnySchema, options) };
+    await this.#call(ref.namespace, signal, (client, call) => client.checkpoint({ id: ref.id, path, ...own }, call));
+  }
+
   async update(ref: ProcessRef, resources: Any, signal: AbortSignal): Promise<void> {
     await this.#call(ref.namespace, signal, (client, call) =>
       client.update({ id: ref.id, resources: create(AnySchema, resources) }, call),
