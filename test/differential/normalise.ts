@@ -26,6 +26,10 @@ const passing: readonly (readonly [RegExp, string])[] = [
   [/^goroutine \d+ \[running\]:\n(.*\n)*/gm, ''],
   [/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, '<uuid>'],
   [/\/tmp\/[a-z-]*\d{6,}\b/g, '/tmp/<id>'],
+  // The reference may have another host name.
+  [/"HOSTNAME=[^"]*"/g, '"HOSTNAME=<host>"'],
+  // What containerd's clients make of the daemon's address to find a shim.
+  [/(\/run\/containerd\/s\/)[0-9a-f]{64}/g, '$1<id>'],
   [/containerd-mount\d+/g, 'containerd-mount<id>'],
 ];
 

@@ -3,11 +3,31 @@ import { box } from './run.ts';
 
 export const containers: readonly Scenario[] = [
   {
+    name: 'sandboxes',
+    only: '2.1',
+    lines: [
+      'ctr sandboxes list',
+      'ctr sandboxes ls --filters id==x',
+      'ctr sandboxes list --filters nonsense==',
+      'ctr sandboxes remove ghost',
+      'ctr sandboxes rm --force ghost',
+      'ctr sandboxes rm',
+      'ctr sandboxes run',
+      'ctr sandboxes run ghost.json one',
+      'ctr oci spec >pod.json; ctr sandboxes run --runtime io.containerd.ghost.v1 pod.json one',
+      'ctr sandboxes run --runtime io.containerd.runc.v2 pod.json one',
+      'ctr sandboxes list',
+      'ctr sandboxes rm one',
+      'ctr sandboxes rm --force one',
+      'ctr sandboxes list',
+    ],
+  },
+  {
     name: 'containers',
     lines: [
       'ctr containers ls',
       'ctr c ls -q',
-      box,
+      ...box,
       'ctr containers create box one',
       'ctr containers create box one',
       'ctr containers create box two sleep 60',
@@ -33,6 +53,17 @@ export const containers: readonly Scenario[] = [
       'ctr containers create --apparmor-default-profile ghost box seventeen; ctr containers info --spec seventeen | grep apparmor',
       'ctr containers create --rdt-class ghost box eighteen; ctr containers info --spec eighteen | grep -i -A2 rdt',
       'ctr containers create --gpus 0 box nineteen',
+      only(
+        '2.1',
+        'ctr containers create --hostname deck --user 1000:50 box xone; ctr containers info --spec xone | grep -A9 -e \'"user"\' -e hostname',
+      ),
+      only(
+        '2.1',
+        'ctr containers create --runc-binary runc --runc-root /x --runc-systemd-cgroup box xtwo; ctr containers info xtwo | grep -A8 Runtime',
+      ),
+      only('2.1', 'ctr containers create --sandbox ghost box xthree; ctr containers info xthree | grep -i sandbox'),
+      only('2.1', 'ctr containers create --blockio-config-file ghost --blockio-class ghost box xfour'),
+      only('2.1', 'ctr containers rm xone xtwo xthree xfour'),
       'ctr containers create --runtime-config-path ghost box twenty; ctr containers info twenty | grep -A5 Runtime',
       'ctr containers rm thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty',
       unordered('ctr containers ls'),
@@ -73,7 +104,7 @@ export const containers: readonly Scenario[] = [
   {
     name: 'checkpoints',
     lines: [
-      box,
+      ...box,
       'ctr run -d --label deck=1 box one sh -c "echo tea >/cargo; sleep 60"',
       'sleep 0.5; ctr containers checkpoint one one:plain',
       'ctr containers checkpoint --image one one:image',
@@ -122,7 +153,7 @@ export const containers: readonly Scenario[] = [
       'ctr pprof -d /ghost trace -s 1',
       'ctr install ghost',
       'ctr install',
-      box,
+      ...box,
       'ctr install --path $PWD/opt box',
       'find opt | sort | head',
       'ctr install --libs --path $PWD/opt box',
@@ -134,6 +165,16 @@ export const containers: readonly Scenario[] = [
       'ctr shim --id ghost exec --stdin in --stdout out --stderr err --tty --attach --env A=1 --cwd / --spec spec --exec-id a',
       'ctr shim --id ghost start',
       'ctr shim',
+      ...[
+        'ctr shim --id ghost --shim-address unix:///ghost state',
+        'ctr shim --id ghost state --task-id x --api-version 3',
+        'ctr shim --id ghost shutdown',
+        'ctr shim --id ghost shutdown --api-version 2',
+        ...['block', 'goroutines', 'heap', 'threadcreate'].map((what) => `ctr shim --id ghost pprof ${what} --debug 1`),
+        ...['profile', 'trace'].map((what) => `ctr shim --id ghost pprof ${what} --seconds 1 --debug 1`),
+        ...['block', 'goroutines', 'heap', 'threadcreate'].map((what) => `ctr pprof -d /ghost ${what} --debug 1`),
+        ...['profile', 'trace'].map((what) => `ctr pprof -d /ghost ${what} --seconds 1 --debug 1`),
+      ].map((run) => only('2.1', run)),
     ],
   },
 ];

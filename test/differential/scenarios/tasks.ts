@@ -1,4 +1,4 @@
-import type { Scenario } from '../scenario.ts';
+import { only, type Scenario } from '../scenario.ts';
 import { box } from './run.ts';
 
 /** Without pids, which both sides choose. */
@@ -16,7 +16,7 @@ export const tasks: readonly Scenario[] = [
     lines: [
       'ctr tasks ls',
       'ctr t ls -q',
-      box,
+      ...box,
       'ctr containers create box one sleep 300',
       'ctr containers create box short sh -c "echo out; exit 7"',
       'ctr tasks ls',
@@ -87,6 +87,7 @@ export const tasks: readonly Scenario[] = [
       'ctr tasks rm short; echo $?',
       'mkdir -p fifos; ctr tasks start --fifo-dir $PWD/fifos short; ls fifos',
       'ctr tasks start --null-io short',
+      only('2.1', 'ctr tasks start --no-pivot short'),
       'ctr tasks start --log-uri file://$PWD/log2 short; cat log2',
       'ctr tasks start -d one; ctr tasks kill -a -s KILL one; sleep 0.3; ctr tasks rm one; echo $?',
       'ctr tasks start -d one; ctr tasks rm -f one; echo $?',
@@ -99,7 +100,7 @@ export const tasks: readonly Scenario[] = [
   {
     name: 'tasks-attach',
     lines: [
-      box,
+      ...box,
       'ctr run -d box one sh -c "while read line; do echo got \\$line; [ \\$line = end ] && exit 8; done"',
       '(sleep 0.5; echo tea; sleep 0.3; echo end; sleep 0.3) | ctr tasks attach one',
       'ctr tasks ls | awk "{print \\$1, \\$3}"',
@@ -119,7 +120,7 @@ export const tasks: readonly Scenario[] = [
   {
     name: 'tasks-exec',
     lines: [
-      box,
+      ...box,
       'ctr run -d --env DECK=1 box one sleep 300',
       'ctr tasks exec --exec-id a one echo out',
       'ctr tasks exec --exec-id a one sh -c "echo out; echo err >&2; exit 6"',
@@ -171,7 +172,7 @@ export const tasks: readonly Scenario[] = [
   {
     name: 'tasks-metrics',
     lines: [
-      box,
+      ...box,
       'ctr run -d --memory-limit 50000000 box one sleep 300',
       'ctr tasks metrics one | awk "{print \\$1}"',
       'ctr tasks metrics one | grep -i limit',
@@ -188,7 +189,7 @@ export const tasks: readonly Scenario[] = [
   {
     name: 'tasks-events',
     lines: [
-      box,
+      ...box,
       events('ctr run --rm box c true'),
       events('ctr run --rm box c ghost'),
       events('ctr run -d box c sleep 60'),
@@ -203,7 +204,9 @@ export const tasks: readonly Scenario[] = [
       events('ctr tasks start -d c; ctr tasks rm -f c'),
       events('ctr containers rm c'),
       events('ctr containers create box c true; ctr tasks start c; ctr containers rm c'),
-      events('ctr run --rm --memory-limit 10000000 box c sh -c "x=\\$(head -c 100000000 /dev/zero | tr \\\\0 x)"'),
+      events(
+        'ctr run --rm --memory-limit 10000000 box c sh -c "x=\\$(yes | head -c 100000000)"; sleep 0.5',
+      ),
     ],
   },
 ];
