@@ -15,7 +15,9 @@ const exports: Scenario = {
     'ctr images export - $R/small:1 | tar -t | sort',
     'ctr images export both.tar $R/small:1 $R/multi:1',
     list('both.tar'),
-    index('both.tar'),
+    'tar -xOf both.tar index.json',
+    // Its entries come in any order.
+    'tar -xOf both.tar manifest.json | sed "s/{/\\n{/g" | tr -d "[]" | sed "s/,$//" | sort',
     'ctr images export --all-platforms all.tar $R/multi:1',
     list('all.tar'),
     'ctr images export --platform linux/arm64 arm.tar $R/multi:1',

@@ -8,7 +8,7 @@ const topics =
 
 /** Writes down the events that the lines of a script make, and then prints them. */
 const events = (script: string): string =>
-  `ctr events namespace==$NS >log 2>&1 & events=$!; sleep 0.7; { ${script}; } >script.log 2>&1; sleep 0.5; kill $events; ${topics} | awk '{print $1}'`;
+  `ctr events namespace==$NS >log 2>&1 & events=$!; sleep 1; { ${script}; } >script.log 2>&1; sleep 2; kill $events; ${topics} | awk '{print $1}'`;
 
 export const tasks: readonly Scenario[] = [
   {
@@ -204,9 +204,7 @@ export const tasks: readonly Scenario[] = [
       events('ctr tasks start -d c; ctr tasks rm -f c'),
       events('ctr containers rm c'),
       events('ctr containers create box c true; ctr tasks start c; ctr containers rm c'),
-      events(
-        'ctr run --rm --memory-limit 10000000 box c sh -c "x=\\$(yes | head -c 100000000)"; sleep 0.5',
-      ),
+      events('ctr run --rm --memory-limit 10000000 box c sh -c "x=\\$(yes | head -c 100000000)"; sleep 0.5'),
     ],
   },
 ];
