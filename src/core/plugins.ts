@@ -1,6 +1,7 @@
 import type { Logger } from '#base/log.ts';
 import type { ContentStore } from './content.ts';
 import type { Differ } from './differs.ts';
+import type { Platform } from './images.ts';
 import type { NetworkDriver } from './network.ts';
 import type { Registry } from './registry.ts';
 import type { Runtime } from './runtime.ts';
@@ -20,18 +21,11 @@ export interface PluginContracts {
 
 export type PluginKind = keyof PluginContracts;
 
-/** What something runs on. */
-export interface PlatformFacts {
-  readonly os: string;
-  readonly architecture: string;
-  readonly variant?: string;
-}
-
 /** What a plugin says of itself, beside its name, to whoever lists plugins. */
 export interface PluginFacts {
   readonly exports?: Readonly<Record<string, string>>;
   readonly capabilities?: readonly string[];
-  readonly platforms?: readonly PlatformFacts[];
+  readonly platforms?: readonly Platform[];
 }
 
 export interface PluginContext {

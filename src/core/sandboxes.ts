@@ -1,6 +1,6 @@
 import type { Any, Labels } from './any.ts';
+import type { Platform } from './images.ts';
 import type { Mount } from './mounts.ts';
-import type { PlatformFacts } from './plugins.ts';
 
 /** A place for a group of containers, as it is to be. It runs nothing itself: its sandboxer does. */
 export interface Sandbox {
@@ -80,7 +80,7 @@ export interface Sandboxer {
   create(request: CreateSandbox, signal: AbortSignal): Promise<void>;
   start(ref: SandboxRef, signal: AbortSignal): Promise<StartedSandbox>;
   /** What containers in it are made for. */
-  platform(ref: SandboxRef, signal: AbortSignal): Promise<PlatformFacts>;
+  platform(ref: SandboxRef, signal: AbortSignal): Promise<Platform>;
   /** Ends it, by force after `seconds`, at once with 0. Idempotent; that it is not there is no error. */
   stop(ref: SandboxRef, seconds: number, signal: AbortSignal): Promise<void>;
   /** Resolves when it has ended; at once when it has already. */

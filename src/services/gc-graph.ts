@@ -12,7 +12,7 @@ import {
   type LabelRules,
   type NodeKey,
 } from './gc-rules.ts';
-import { pullLabel } from './pull-lease.ts';
+import { pullLabel } from './pull-label.ts';
 
 /** The tables that the collector reads; a sandbox holds what its labels name. */
 export type GcTables = Pick<Ledger, 'blobs' | 'snapshots' | 'images' | 'containers' | 'leases' | 'ingests'> & {

@@ -2,9 +2,8 @@ import { cleanupSignal, type Call } from '#base/call.ts';
 import { codeOf, messageOf } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
 import type { Lease, Leases } from './leases.ts';
+import { pullLabel } from './pull-label.ts';
 
-/** Marks the leases of pulls, and says of which image: so a repeated pull finds what an earlier one has left. */
-export const pullLabel = 'hakobune.io/pull';
 /** An unfinished pull keeps its downloads so long; containerd's client gives its leases the same day. */
 const leaseLife = 24 * 60 * 60 * 1000;
 

@@ -1,7 +1,7 @@
 import type { Call } from '#base/call.ts';
 import { codeOf, HakoError, invalid, messageOf } from '#base/errors.ts';
 import { silent, type Logger } from '#base/log.ts';
-import type { PlatformFacts } from '#core/plugins.ts';
+import type { Platform } from '#core/images.ts';
 import type {
   CreateSandbox,
   Sandboxer,
@@ -91,7 +91,7 @@ export class SandboxController {
     return started;
   }
 
-  platform(call: Call, id: string): Promise<PlatformFacts> {
+  platform(call: Call, id: string): Promise<Platform> {
     return this.#sandboxer.platform({ namespace: call.namespace, id }, call.signal);
   }
 

@@ -9,7 +9,7 @@ import {
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf } from '#base/errors.ts';
 import type { Any } from '#core/any.ts';
-import type { PlatformFacts } from '#core/plugins.ts';
+import type { Platform } from '#core/images.ts';
 import type {
   CreateSandbox,
   Sandboxer,
@@ -64,7 +64,7 @@ export class SandboxProxy implements Sandboxer {
     return { pid, createdAt: dateOf(createdAt), labels, address, version, ...(spec === undefined ? {} : { spec }) };
   }
 
-  async platform(ref: SandboxRef, signal: AbortSignal): Promise<PlatformFacts> {
+  async platform(ref: SandboxRef, signal: AbortSignal): Promise<Platform> {
     const { platform } = await this.#ask(ref, signal, (named, call) => this.#client.platform(named, call));
     const { os = '', architecture = '', variant = '' } = platform ?? {};
     return { os, architecture, ...(variant === '' ? {} : { variant }) };

@@ -5,7 +5,7 @@ import { codeOf, HakoError, messageOf } from '#base/errors.ts';
 import { checkIdentifier } from '#base/identifiers.ts';
 import type { Logger } from '#base/log.ts';
 import { now } from '#base/moment.ts';
-import type { PlatformFacts } from '#core/plugins.ts';
+import type { Platform } from '#core/images.ts';
 import type {
   CreateSandbox,
   Sandboxer,
@@ -141,7 +141,7 @@ export class ShimSandboxer implements Sandboxer {
     }
   }
 
-  async platform(ref: SandboxRef, signal: AbortSignal): Promise<PlatformFacts> {
+  async platform(ref: SandboxRef, signal: AbortSignal): Promise<Platform> {
     const { platform } = await this.#repeat(ref, signal, (client, call) =>
       client.platform({ sandboxId: ref.id }, call),
     );
