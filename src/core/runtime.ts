@@ -79,6 +79,10 @@ export interface Runtime {
   resume(ref: ProcessRef, signal: AbortSignal): Promise<void>;
   /** cgroup statistics as the shim encodes them. */
   stats(ref: ProcessRef, signal: AbortSignal): Promise<Any>;
+  /** How often the container was out of memory so far, in some count. */
+  ooms(ref: ProcessRef): number;
+  /** Calls back when that changes, until it is disposed of. */
+  watchOoms(ref: ProcessRef, heard: () => void): Disposable;
   /** Writes the state of the container's processes into a directory; `options` are the shim's own. */
   checkpoint(ref: ProcessRef, directory: string, options: Any | undefined, signal: AbortSignal): Promise<void>;
   update(ref: ProcessRef, resources: Any, signal: AbortSignal): Promise<void>;

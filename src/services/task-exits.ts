@@ -31,6 +31,8 @@ interface Watched {
   readonly stop: AbortController;
   /** A start in flight: its event comes before that of the exit, however fast the process ends. */
   starting: Promise<void>;
+  /** How often it was out of memory when that was last told. */
+  ooms: number;
   waiting: boolean;
 }
 
@@ -104,6 +106,7 @@ export class TaskExits {
   }
 
   async #follow(entry: Watched, signal: AbortSignal): Promise<void> {
+    using _ooms = this.#watchOoms(entry);
     for (;;) {
       try {
         const exit = await this.#parts.runtime.wait(entry.ref, signal);
@@ -121,8 +124,36 @@ export class TaskExits {
     }
   }
 
+  /** Tells when the container is out of memory. Where that cannot be watched, it is told with the exit. */
+  #watchOoms(entry: Watched): Disposable | undefined {
+    if (entry.ref.execId !== '') return undefined;
+    entry.ooms = this.#parts.runtime.ooms(entry.ref);
+    try {
+      return this.#parts.runtime.watchOoms(entry.ref, () => this.#tellOoms(entry));
+    } catch (error) {
+      this.#parts.logger.log('debug', 'a container is not watched for a lack of memory', { error: messageOf(error) });
+      return undefined;
+    }
+  }
+
+  #tellOoms(entry: Watched): void {
+    const { runs } = this.#parts.ledger;
+    const { namespace, id } = entry.ref;
+    const ooms = this.#parts.runtime.ooms(entry.ref);
+    const run = runs.find(namespace, id);
+    // What came before this daemon's start was told by the last one, if that lived to tell it.
+    if (ooms === 0 || (ooms <= entry.ooms && run?.oomKilled !== false)) return;
+    entry.ooms = ooms;
+    this.#parts.ledger.transaction(() => {
+      if (run !== undefined) runs.put(namespace, id, { ...run, oomKilled: true });
+      const fields = { containerId: id };
+      this.#parts.events.publish(namespace, '/tasks/oom', { kind: 'plain', type: 'TaskOOM', fields }, { sync: false });
+    });
+  }
+
   async #record(entry: Watched, exit: Exit, error: string): Promise<void> {
     await entry.starting;
+    if (entry.ref.execId === '') this.#tellOoms(entry);
     const { ledger, events } = this.#parts;
     const { namespace, id, execId } = entry.ref;
     const first = ledger.transaction(() => {
@@ -176,6 +207,7 @@ export class TaskExits {
         settled: Promise.withResolvers(),
         stop: new AbortController(),
         starting: Promise.resolve(),
+        ooms: 0,
         waiting: false,
       };
       // Often nobody waits when a process is deleted.

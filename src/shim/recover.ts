@@ -76,6 +76,7 @@ async function recoverTask(parts: RecoverParts, bundle: string, used: Set<string
     else follow(parts, task, process);
   }
   parts.tasks.adopt(task);
+  task.watchMemory();
   task.save();
 }
 

@@ -7,6 +7,7 @@ import { isAlive, processStat } from '#sys/process.ts';
 import { cgroupsOf, mainCgroup, processesIn } from './cgroups.ts';
 import type { KeeperLink } from './link.ts';
 import { OciRuntime, type CheckpointOptions } from './oci-runtime.ts';
+import { noteOom, oomFile, oomKills, OomWatch, wasOom } from './oom.ts';
 import { ProcessStdio } from './process-stdio.ts';
 import type { Pump } from './pump/pump.ts';
 import { removeRecord, writeRecord, type ProcessRecord, type StdioRequest, type TaskRecord } from './record.ts';
@@ -73,6 +74,7 @@ export class Task {
   readonly #parts: TaskParts;
   readonly #runtime: OciRuntime;
   #lastStats: Stats | undefined;
+  #oom: OomWatch | undefined;
   #removal: Promise<void> | undefined;
 
   constructor(record: TaskRecord, parts: TaskParts) {
@@ -135,6 +137,7 @@ export class Task {
       const pid = await creating;
       const stat = processStat(pid);
       if (stat !== undefined) this.record.cgroups = cgroupsOf(pid);
+      this.watchMemory();
       await init.stdio.begin();
       // Last, since from here on its exit is taken for ours.
       init.record.startTime = stat?.startTime ?? 0;
@@ -146,6 +149,21 @@ export class Task {
       await this.abandon();
       throw error;
     }
+  }
+
+  /** Begins to note when the container is out of memory. */
+  watchMemory(): void {
+    const memory = this.#memory;
+    if (memory === undefined || this.init.record.status === 'stopped') return;
+    try {
+      this.#oom = new OomWatch(memory, this.#parts.pump, () => noteOom(this.record.bundle));
+    } catch (error) {
+      this.#parts.logger.log('debug', 'the kernel does not tell of a lack of memory', { error: String(error) });
+    }
+  }
+
+  get #memory(): string | undefined {
+    return this.record.cgroups['memory'] ?? this.record.cgroups[''];
   }
 
   /** A container of this name in our own state directory is what a crash has left: no task is known by it. */
@@ -182,6 +200,8 @@ export class Task {
       throw new HakoError('already-exists', `process "${this.record.id}/${execId}": already exists`);
     if (this.init.record.status === 'stopped')
       throw new HakoError('failed-precondition', `task "${this.record.id}": is not running`);
+    if (this.record.paused)
+      throw new HakoError('failed-precondition', `task "${this.record.id}": is paused, resume it first`);
     const described = JSON.parse(Buffer.from(spec).toString('utf8')) as SpecProcess;
     described.terminal = stdio.terminal;
     clampOomScore(described, `${this.record.id}/${execId}`, this.#parts.logger);
@@ -246,6 +266,9 @@ export class Task {
     this.save();
     if (process === this.init) {
       if (!this.record.ownProcesses) this.#killRest();
+      // The exit must not be heard of before its cause.
+      if (this.#memory !== undefined && oomKills(this.#memory) > 0 && !wasOom(this.record.bundle))
+        noteOom(this.record.bundle);
       // Its cgroups go with the container, and clients still may ask.
       this.#lastStats = statsOf(this.record.cgroups, this.record.id);
       // The runtime's part of the removal is no longer needed by anyone, so it runs while clients hear of the exit.
@@ -282,6 +305,8 @@ export class Task {
     if (all && execId === '') {
       for (const pid of this.pids()) signal(pid, number);
     } else {
+      if (execId !== '' && record.status === 'created')
+        throw new HakoError('failed-precondition', `process "${this.record.id}/${execId}": was not started`);
       const alive = record.pid > 0 && record.status !== 'stopped' && isAlive(record.pid, record.startTime);
       if (!alive)
         throw new HakoError(
@@ -358,9 +383,10 @@ export class Task {
       for (const name of ['process.json', 'pid']) rmSync(this.#execFile(exec.record.execId, name), { force: true });
     }
     this.init.stdio.remove();
+    this.#oom?.stop();
     if (this.record.mounted) unmountAll(path.join(this.record.bundle, 'rootfs'));
     this.record.phase = 'deleted';
-    rmSync(path.join(this.record.bundle, 'init.pid'), { force: true });
+    for (const name of ['init.pid', oomFile]) rmSync(path.join(this.record.bundle, name), { force: true });
     removeRecord(this.record.bundle);
     return { ...exit, pid: record.pid };
   }

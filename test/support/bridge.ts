@@ -160,6 +160,12 @@ export class FakeRuntime implements Runtime {
   async closeStdin(): Promise<void> {}
   async update(): Promise<void> {}
   async checkpoint(): Promise<void> {}
+  ooms(): number {
+    return 0;
+  }
+  watchOoms(): Disposable {
+    return { [Symbol.dispose]: () => {} };
+  }
   async stats(): Promise<{ typeUrl: string; value: Uint8Array }> {
     return { typeUrl: 'test/stats', value: new Uint8Array() };
   }

@@ -96,6 +96,27 @@ echo >${at('logged')}
     assert(readFileSync(at('logged-err'), 'utf8') === numbers(50_000));
   });
 
+  test('a container that is out of memory is noted, before its exit and while it lives', async () => {
+    const ref = { namespace, id: 'hungry', execId: '' };
+    const spec = JSON.parse(
+      JSON.stringify(specOf('hungry', sh("sh -c 'x=$(yes | head -c 100000000)'; sleep 60"), false)),
+    ) as { linux: { cgroupsPath?: string; resources?: unknown } };
+    spec.linux.cgroupsPath = `/hako-test-${process.pid}`;
+    spec.linux.resources = { memory: { limit: 16 * 1024 * 1024 } };
+    const request = { namespace, id: 'hungry', rootfs: house.rootfs, stdio: noStdio, runtime: { name: house.name } };
+    await house.runtime.create({ ...request, spec: Buffer.from(JSON.stringify(spec)) }, never);
+    const heard = Promise.withResolvers<void>();
+    assert.equal(house.runtime.ooms(ref), 0);
+    using _watch = house.runtime.watchOoms(ref, () => heard.resolve());
+    await house.runtime.start(ref, never);
+    await heard.promise;
+    await house.runtime.kill(ref, { signal: 9, all: false }, never).catch(() => {});
+    await house.runtime.wait(ref, never);
+    assert(house.runtime.ooms(ref) > 0);
+    await house.runtime.remove(ref, never);
+    assert.equal(house.runtime.ooms(ref), 0);
+  });
+
   test('a FIFO that is not there is not-found, a logging program that is not there is named, and nothing is left', async () => {
     await assert.rejects(runWith('bad1', 'true', { stdout: '/no/such/fifo' }), {
       code: 'not-found',

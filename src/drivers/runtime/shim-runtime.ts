@@ -1,5 +1,6 @@
 import { create, fromBinary } from '@bufbuild/protobuf';
 import { AnySchema, timestampDate, type Timestamp } from '@bufbuild/protobuf/wkt';
+import { statSync, watch } from 'node:fs';
 import path from 'node:path';
 import { codeOf, HakoError, messageOf } from '#base/errors.ts';
 import type { Logger } from '#base/log.ts';
@@ -247,6 +248,18 @@ export class ShimRuntime implements Runtime {
     const { stats } = await this.#repeat(ref.namespace, signal, (client, call) => client.stats({ id: ref.id }, call));
     if (stats === undefined) throw new HakoError('unavailable', `task "${ref.id}": the shim gave no statistics`);
     return { typeUrl: stats.typeUrl, value: stats.value };
+  }
+
+  ooms({ namespace, id }: ProcessRef): number {
+    return statSync(path.join(this.#bundles.path(namespace, id), 'oom'), { throwIfNoEntry: false })?.size ?? 0;
+  }
+
+  watchOoms({ namespace, id }: ProcessRef, heard: () => void): Disposable {
+    const watcher = watch(this.#bundles.path(namespace, id), { persistent: false }, (_change, name) => {
+      if (name === 'oom') heard();
+    });
+    watcher.on('error', () => watcher.close());
+    return { [Symbol.dispose]: () => watcher.close() };
   }
 
   async checkpoint(ref: ProcessRef, path: string, options: Any | undefined, signal: AbortSignal): Promise<void> {
