@@ -8,7 +8,7 @@ const topics =
 
 /** Writes down the events that the lines of a script make, and then prints them. */
 const events = (script: string): string =>
-  `ctr events namespace==$NS >log 2>&1 & events=$!; sleep 1; { ${script}; } >script.log 2>&1; sleep 2; kill $events; ${topics} | awk '{print $1}'`;
+  `ctr events namespace==$NS >log 2>&1 & events=$!; sleep 1; { ${script}; } >script.log 2>&1; sleep 2; kill $events; ${topics} | awk '{print $1}' | uniq`;
 
 export const tasks: readonly Scenario[] = [
   {
