@@ -56,6 +56,15 @@ test('a field mask changes what it names, an empty value removes a label, an unk
   await assert.rejects(images.update(call, image('ghost'), []), { message: 'image "ghost": not found' });
 });
 
+test('a build that is to come out the same each time says which dates its image has', async () => {
+  await using bridge = await openBridge();
+  const { images } = bridge;
+  const made = await images.create(call, { ...image('a'), epoch: new Date(1000) });
+  assert.deepEqual([made.createdAt.getTime(), made.updatedAt.getTime()], [1000, 1000]);
+  const changed = await images.update(call, { ...image('a'), epoch: new Date(2000) }, []);
+  assert.deepEqual([changed.createdAt.getTime(), changed.updatedAt.getTime()], [1000, 2000]);
+});
+
 test('an image without a sound target is refused', async () => {
   await using bridge = await openBridge();
   for (const wrong of [{ digest: 'sha256:abc' }, { size: 0 }, { mediaType: '' }]) {

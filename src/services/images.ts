@@ -11,7 +11,10 @@ import { keptLabels, maskedLabels, ownValue, present, refusePath } from './field
 import type { GarbageCollector } from './gc.ts';
 import { hold, release } from './holds.ts';
 
-export type NewImage = Omit<Image, 'createdAt' | 'updatedAt'> & { readonly createdAt?: Date };
+export type NewImage = Omit<Image, 'createdAt' | 'updatedAt'> & {
+  /** The date to write down in place of the present one, for builds that are to come out the same each time. */
+  readonly epoch?: Date;
+};
 
 export interface ImagesParts {
   readonly ledger: Ledger;
@@ -48,12 +51,12 @@ export class Images {
 
   async create(call: Call, given: NewImage): Promise<Image> {
     check(given);
-    const at = now();
+    const at = given.epoch ?? now();
     const image: Image = {
       name: given.name,
       labels: keptLabels(given.labels),
       target: given.target,
-      createdAt: given.createdAt ?? at,
+      createdAt: at,
       updatedAt: at,
     };
     this.#ledger.transaction(() => {
@@ -81,7 +84,7 @@ export class Images {
         labels: keptLabels(labels),
         target,
         createdAt: before.createdAt,
-        updatedAt: now(),
+        updatedAt: given.epoch ?? now(),
       };
       check(image);
       this.#hold(call, image);

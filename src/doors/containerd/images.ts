@@ -54,12 +54,12 @@ const toImage = (image: Image): MessageInitShape<typeof ImageSchema> => ({
   updatedAt: toTimestamp(image.updatedAt),
 });
 
-function fromImage(message: ImageMessage | undefined, epoch: Timestamp | undefined): NewImage {
+function fromImage(message: ImageMessage | undefined, sourceDateEpoch: Timestamp | undefined): NewImage {
   const { name, labels, target } = needed(message, 'Image');
   if (name === '') throw invalid('Image.Name required');
   // An update that changes labels alone may leave the target out.
   const descriptor =
     target === undefined ? { mediaType: '', digest: '', size: 0 } : fromDescriptor(target, 'Image.Target');
-  const createdAt = fromTimestamp(epoch);
-  return { name, labels, target: descriptor, ...(createdAt !== undefined && { createdAt }) };
+  const epoch = fromTimestamp(sourceDateEpoch);
+  return { name, labels, target: descriptor, ...(epoch !== undefined && { epoch }) };
 }
