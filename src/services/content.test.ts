@@ -54,6 +54,18 @@ test('where blobs are not shared, each namespace uploads them, unless one shares
   assert.equal(content.info(third, expected).size, 8);
 });
 
+test('an upload whose ref comes back with another length starts over', async () => {
+  await using bridge = await openBridge();
+  const { content } = bridge;
+  const writer = await content.writer(call, { ref: 'r', total: 5 });
+  await writer.write(Buffer.from('old'));
+  await writer.close();
+  await using next = await content.writer(call, { ref: 'r', total: 3 });
+  assert.deepEqual([next.status().offset, next.status().total], [0, 3]);
+  await next.write(Buffer.from('new'));
+  assert.equal(await next.commit({ size: 3 }), digestOf('new'));
+});
+
 test('an upload of the wrong size or digest is refused and can be gone on with', async () => {
   await using bridge = await openBridge();
   const { content } = bridge;

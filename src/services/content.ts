@@ -193,6 +193,8 @@ export class Content {
     this.#open.set(row.id, ingest);
     try {
       await ingest.attach(this.#store);
+      // Another length is another thing under the same name: what has come of the first is no part of it.
+      if (before !== undefined && before.total > 0 && before.total !== row.total) await ingest.truncate(0);
     } catch (error) {
       this.#open.delete(row.id);
       throw error;
