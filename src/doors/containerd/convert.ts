@@ -22,9 +22,12 @@ export function toTimestamp(date: Date): Timestamp {
   return create(TimestampSchema, { seconds: BigInt(seconds), nanos: (microseconds - seconds * 1e6) * 1000 });
 }
 
+/** Go's zero time: what its clients take for "never". Nothing at all they read as 1970. */
+export const never = { seconds: -62_135_596_800n, nanos: 0 };
+
 /** Undefined, too, for Go's zero time, which clients send for "not set". */
 export function fromTimestamp(timestamp: Timestamp | undefined): Date | undefined {
-  if (timestamp === undefined || timestamp.seconds <= -62_135_596_800n) return undefined;
+  if (timestamp === undefined || timestamp.seconds <= never.seconds) return undefined;
   return new Moment(Number(timestamp.seconds) * 1e6 + Math.floor(timestamp.nanos / 1000));
 }
 

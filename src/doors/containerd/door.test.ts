@@ -146,8 +146,9 @@ test('processes are told with status and exit, and exec ids name them', async (t
   const tasks = client.service(Tasks);
   const [first, second] = (await tasks.list({})).tasks;
   assert.deepEqual(
-    [first?.id, first?.status, first?.stdout, first?.exitedAt],
-    ['web', Status.RUNNING, '/out', undefined],
+    [first?.id, first?.status, first?.stdout, first?.exitedAt?.seconds],
+    // The year 1, which Go's clients take for "not yet".
+    ['web', Status.RUNNING, '/out', -62_135_596_800n],
   );
   assert.deepEqual([second?.id, second?.status, second?.exitStatus], ['sh', Status.STOPPED, 130]);
   const gone = await tasks.deleteProcess({ containerId: 'web', execId: 'sh' });

@@ -19,7 +19,7 @@ import type { Containers } from '#services/containers.ts';
 import type { NewTask, TaskProcess, Tasks } from '#services/tasks.ts';
 import { grpcService, type GrpcService, type Methods } from '#wire/grpc-service.ts';
 import { callOf } from './call.ts';
-import { fromAny, fromMount, needed, optionalAny, toAny, toDescriptor, toTimestamp } from './convert.ts';
+import { fromAny, fromMount, needed, never, optionalAny, toAny, toDescriptor, toTimestamp } from './convert.ts';
 
 const statuses = {
   unknown: Status.UNKNOWN,
@@ -175,7 +175,9 @@ const toProcess = (process: TaskProcess): MessageInitShape<typeof ProcessSchema>
   pid: process.pid,
   status: statuses[process.status],
   ...stdioOf(process.stdio),
-  ...(process.exit !== undefined && { exitStatus: process.exit.status, exitedAt: toTimestamp(process.exit.at) }),
+  ...(process.exit === undefined
+    ? { exitedAt: never }
+    : { exitStatus: process.exit.status, exitedAt: toTimestamp(process.exit.at) }),
 });
 
 /** The shim's own message tells `ctr tasks ps` which process is an exec's. */
