@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, writeSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { Box, namespace, never, type RuntimeUnderTest } from './runtime-box.ts';
+import { Box, namespace, never, noStdio, type RuntimeUnderTest } from './runtime-box.ts';
 
 export type { RuntimeUnderTest } from './runtime-box.ts';
 
@@ -308,6 +308,26 @@ function control(house: House): void {
     await runtime.pause(box.ref, never);
     await runtime.kill(box.ref, { signal: 9, all: false }, never);
     assert.equal((await box.wait()).status, 137);
+  });
+
+  test('a paused container takes no further process, and one that was not started cannot be signalled', async () => {
+    await using box = await Box.run(house(), ['sleep', '100']);
+    const { runtime } = house();
+    const spec = Buffer.from(
+      JSON.stringify({ args: ['true'], cwd: '/', env: ['PATH=/bin'], user: { uid: 0, gid: 0 } }),
+    );
+    const early = { ...box.ref, execId: 'early' };
+    await runtime.exec(early, { spec, stdio: noStdio }, never);
+    await assert.rejects(runtime.kill(early, { signal: 9, all: false }, never), { code: 'failed-precondition' });
+    assert.equal((await runtime.state(early, never)).status, 'created');
+    await runtime.pause(box.ref, never);
+    const late = { ...box.ref, execId: 'late' };
+    await assert.rejects(runtime.exec(late, { spec, stdio: noStdio }, never), { code: 'failed-precondition' });
+    await assert.rejects(runtime.state(late, never), { code: 'not-found' });
+    await runtime.resume(box.ref, never);
+    await runtime.exec(late, { spec, stdio: noStdio }, never);
+    await runtime.start(late, never);
+    assert.equal((await runtime.wait(late, never)).status, 0);
   });
 
   test('pids() tells first and further processes apart, and stats() is of a known type', async () => {
