@@ -12,7 +12,7 @@ let serial = 1;
 /** Input that does not end before the container runs: `ctr` 1.6 sometimes does not tell of an end that comes earlier. */
 const slow = (script: string): string => `(${script}; sleep 1.5)`;
 /** A terminal that stays until its client has ended. */
-const onTerminal = (line: string): string => `sleep 2.5 | script -qec "${line}" /dev/null`;
+const onTerminal = (line: string): string => `[ -p hold ] || mkfifo hold; script -qec "${line}" /dev/null <>hold`;
 const sh = (script: string): string => `sh -c '${script}'`;
 
 export const runs: readonly Scenario[] = [
