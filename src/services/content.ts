@@ -336,6 +336,9 @@ export class Content {
         const at = now();
         this.#ledger.namespaces.ensure(call.namespace);
         this.#ledger.blobs.put(call.namespace, { digest, size, labels: {}, createdAt: at, updatedAt: at });
+        // To the namespace it is new.
+        const payload = { kind: 'plain', type: 'ContentCreate', fields: { digest, size } } as const;
+        this.#events.publish(call.namespace, '/content/create', payload);
         there = true;
       }
       if (there) hold(this.#ledger, call, { type: 'content', id: digest });

@@ -55,14 +55,14 @@ export function normalise(outcome: Outcome, scenario: string, line: Line, side: 
  * the next: the image's name, the parts below it, the target, the time.
  */
 const heard =
-  /^(?:\S+\s+(?:fetching image content|saved|pushing content|pushed content)|[ │├└─]*[├└]──.*|application\/\S+ sha256:\S+|(?:Completed pull from|Pulling from|Completed push to|Pushing to) OCI Registry .*)\n/gm;
+  /^(?:\S+\s+(?:fetching image content|saved|pushing content|pushed content)|[ │├└─]*[├└]──.*|application\/\S+ sha256:\S+|(?:Completed pull from|Pulling from|Completed push to|Pushing to) OCI Registry .*|Import\w*\s+elapsed: .*|\S+:\s+resolving .*\nelapsed: .*)\n/gm;
 
 /** What ctr says of a transfer's progress is said again and again, each time with one line of the time at its end. */
 function lastFrame(text: string): string {
   const ends = [...text.matchAll(/^.*elapsed: .*\n/gm)].map((match) => match.index + match[0].length);
   const start = ends.at(-2);
   const last = start === undefined ? text : text.slice(start);
-  const frame = last.includes('Importing') ? last : last.replaceAll(heard, '');
+  const frame = last.replaceAll(heard, '');
   // Parts are shown in the order in which they began.
   return frame.replaceAll(/^(?:\S+-sha256:\S+ .*\n)+/gm, (parts) =>
     parts.split('\n').toSorted().slice(1).concat('').join('\n'),
