@@ -113,7 +113,7 @@ export class TaskExits {
         return await this.#record(entry, exit, '');
       } catch (error) {
         if (signal.aborted) return;
-        if (codeOf(error) === 'not-found') return this.#record(entry, this.#lost(entry.ref), LOST);
+        if (codeOf(error) === 'not-found') return await this.#record(entry, this.#lost(entry.ref), LOST);
         this.#parts.logger.log('warn', 'a shim does not tell how a process ended; asking again', {
           ...entry.ref,
           error: messageOf(error),
