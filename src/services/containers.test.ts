@@ -25,7 +25,7 @@ test("a container is made once and what is missing is told in containerd's words
   );
 });
 
-test('a container must have a good id, a runtime and a spec', async () => {
+test('a container must have a good id and a runtime; its spec may come later', async () => {
   await using bridge = await openBridge();
   await assert.rejects(container(bridge, 'a b'), {
     code: 'invalid-argument',
@@ -33,7 +33,13 @@ test('a container must have a good id, a runtime and a spec', async () => {
   });
   await container(bridge, 'web');
   const { spec: _, ...without } = bridge.containers.get(call, 'web');
-  await assert.rejects(bridge.containers.create(call, { ...without, id: 'x' }), /container\.Spec must be set/);
+  const bare = { ...without, runtime: { ...without.runtime, name: '' } };
+  await assert.rejects(bridge.containers.create(call, { ...bare, id: 'x' }), /container\.Runtime\.Name must be set/);
+  await bridge.containers.create(call, { ...without, id: 'x' });
+  assert.equal(bridge.containers.get(call, 'x').spec, undefined);
+  const later = { typeUrl: 't', value: Buffer.from('{}') };
+  await bridge.containers.update(call, { ...without, id: 'x', spec: later }, ['spec']);
+  assert.deepEqual(bridge.containers.get(call, 'x').spec?.typeUrl, 't');
   await assert.rejects(
     bridge.containers.update(call, { ...bridge.containers.get(call, 'web'), snapshotter: 'other' }, []),
     {

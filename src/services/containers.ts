@@ -183,7 +183,6 @@ function check(container: NewContainer, before: string): void {
   }
   checkLabels(container.labels satisfies Labels, `${before}containers.Labels`);
   if (container.runtime.name === '') throw invalid(`${before}container.Runtime.Name must be set: invalid argument`);
-  if (container.spec === undefined) throw invalid(`${before}container.Spec must be set: invalid argument`);
   if (container.snapshotKey !== '' && container.snapshotter === '') {
     throw invalid(`${before}container.Snapshotter must be set if container.SnapshotKey is set: invalid argument`);
   }
