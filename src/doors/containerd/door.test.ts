@@ -187,16 +187,6 @@ test('metrics leave out a task that has ended meanwhile', async (t) => {
   );
 });
 
-test('what is not there yet says so', async (t) => {
-  const client = await house(t, { tasks: { expect: () => {} } });
-  await assert.rejects(client.service(Tasks).checkpoint({ containerId: 'web' }), { code: 'unimplemented' });
-  const create = client.service(Tasks).create({ containerId: 'web', checkpoint: { digest: 'sha256:aa' } });
-  await assert.rejects(create, {
-    code: 'unimplemented',
-    message: 'creating a task from a checkpoint is not implemented',
-  });
-});
-
 test('snapshots are listed in blocks with kind, dates and parent', async (t) => {
   const infos = Array.from({ length: 250 }, (_, n) => ({
     name: String(n),

@@ -126,11 +126,11 @@ test('metrics may be none, and a start tells where the task API is', async (t) =
     spec: any('s'),
   };
   const metric = { id: 'one', at: date, data: any('m') };
-  let measured: object | undefined;
-  const client = await house(t, { controller: { start: async () => started, metrics: async () => measured } });
+  const measured: object[] = [];
+  const client = await house(t, { controller: { start: async () => started, metrics: async () => measured[0] } });
   const ask = () => client.service(Controller).metrics({ sandboxId: 'one', sandboxer: 's' });
   assert.equal((await ask()).metrics, undefined);
-  measured = metric;
+  measured.push(metric);
   assert.equal((await ask()).metrics?.data?.typeUrl, 'm');
   const { pid, address, version, labels, spec } = await client
     .service(Controller)
