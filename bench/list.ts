@@ -53,7 +53,10 @@ export const listing: Benchmark = {
     const reference = await startPeer(join(dir, 'peer'), peer, undo);
     const sockets = { hakod: daemon.address, [reference.name]: reference.address };
     for (const socket of Object.values(sockets)) await fill(socket);
-    const sessions = Object.entries(sockets).map(([name, socket]) => ({ name, session: undo.adopt(open(socket), close) }));
+    const sessions = Object.entries(sockets).map(([name, socket]) => ({
+      name,
+      session: undo.adopt(open(socket), close),
+    }));
     const results: Result[] = [];
     for (const [kind, { path, whole, filtered }] of Object.entries(lists)) {
       for (const [how, request] of Object.entries({ whole, filtered })) {

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { Leases } from '#proto/gen/containerd/services/leases/v1/leases_pb.ts';
 import { Snapshots } from '#proto/gen/containerd/services/snapshots/v1/snapshots_pb.ts';
 import { GrpcClient } from '#wire/grpc-client.ts';
 import { openHarbour, type Harbour } from './support/daemon.ts';
@@ -69,8 +70,11 @@ describe('a snapshotter behind a socket', { skip: noContainers('ctr') }, () => {
   async function prepareLayer(namespace: string, key: string): Promise<void> {
     const client = new GrpcClient(harbour.daemon.address, { 'containerd-namespace': namespace });
     undo.defer(() => client.close());
+    // A collection may come between any two commands.
+    const { lease } = await client.service(Leases).create({});
+    const headers = { 'containerd-lease': lease?.id ?? '' };
     const labels = { 'containerd.io/snapshot.ref': 'layer' };
-    await client.service(Snapshots).prepare({ snapshotter: 'far', key, labels });
+    await client.service(Snapshots).prepare({ snapshotter: 'far', key, labels }, { headers });
   }
   const within = (namespace: string, ...args: string[]) =>
     harbour.guests.ctr(['-n', namespace, 'snapshots', '--snapshotter', 'far', ...args]);

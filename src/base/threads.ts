@@ -53,7 +53,9 @@ export class Thread {
 
   constructor(script: URL, options: ThreadOptions = {}) {
     this.#patience = options.patience ?? 10_000;
-    this.#worker = new Worker(script, { resourceLimits: { maxOldGenerationSizeMb: options.heap ?? 256, maxYoungGenerationSizeMb: 8 } });
+    this.#worker = new Worker(script, {
+      resourceLimits: { maxOldGenerationSizeMb: options.heap ?? 256, maxYoungGenerationSizeMb: 8 },
+    });
     this.#worker.unref();
     this.#worker.on('message', (answer: Answer) => this.#answered(answer));
     this.#worker.on('error', (error) => this.#died(`worker thread failed: ${messageOf(error)}`, error));

@@ -41,7 +41,7 @@ export function readState(text: string): HookState {
     bundle,
     rootfs: path.resolve(bundle, root),
     annotations: Object.fromEntries(
-      Object.entries((state['annotations'] ?? {}) as object).map(([key, value]) => [key, word(value)]),
+      Object.entries(state['annotations'] ?? {}).map(([key, value]) => [key, word(value)]),
     ),
   };
 }

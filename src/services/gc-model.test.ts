@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { IngestId } from '#core/content.ts';
 import type { SnapshotId } from '#core/snapshots.ts';
 import type { Ledger } from '#metadata/ledger.ts';
 import { call, openBridge } from '../../test/support/bridge.ts';
@@ -84,7 +83,7 @@ function clear(ledger: Ledger): string[] {
     }
     for (const { namespace, ref, id } of ledger.ingests.all()) {
       names.push(worldName({ kind: 'ingest', namespace, name: ref }));
-      ledger.ingests.delete(id as IngestId);
+      ledger.ingests.delete(id);
     }
     for (const { namespace, id } of ledger.leases.all()) {
       names.push(worldName({ kind: 'lease', namespace, name: id }));

@@ -196,11 +196,17 @@ test('only what runs can be paused, and only what is paused resumed', async () =
     message: /cannot resume a running process/,
   });
   await tasks.pause(call, 'web');
-  await assert.rejects(tasks.pause(call, 'web'), { code: 'failed-precondition', message: /cannot pause a paused container/ });
+  await assert.rejects(tasks.pause(call, 'web'), {
+    code: 'failed-precondition',
+    message: /cannot pause a paused container/,
+  });
   await tasks.resume(call, 'web');
   bridge.runtime.end('default', 'web', 0);
   await tasks.wait(call, 'web', '');
-  await assert.rejects(tasks.pause(call, 'web'), { code: 'failed-precondition', message: /cannot pause a stopped container/ });
+  await assert.rejects(tasks.pause(call, 'web'), {
+    code: 'failed-precondition',
+    message: /cannot pause a stopped container/,
+  });
 });
 
 test('a caller who leaves stops waiting, and the exit is recorded all the same', async () => {

@@ -20,7 +20,7 @@ const killPatience = 30_000;
 
 export async function stop(house: EngineHouse, call: Call, ref: string, options: StopOptions): Promise<void> {
   const container = resolve(house, call, ref);
-  if (!isAlive(standingOf(house, call, container.id)))
+  if (!(await runs(house, call, container.id)))
     throw new HakoError('not-modified', `container "${container.id}" is not running`);
   await end(house, call, container, options);
 }
@@ -84,7 +84,7 @@ async function within(gone: Promise<boolean>, milliseconds: number | undefined):
 export async function kill(house: EngineHouse, call: Call, ref: string, name: string): Promise<void> {
   const { id } = resolve(house, call, ref);
   const signal = parseSignal(name === '' ? 'SIGKILL' : name);
-  requireRunning(house, call, ref, id, 'cannot kill container');
+  if (!(await runs(house, call, id))) throw notRunning(ref, id, 'cannot kill container');
   try {
     await house.tasks.kill(call, id, '', { signal, all: false });
   } catch (error) {
@@ -100,8 +100,11 @@ export async function kill(house: EngineHouse, call: Call, ref: string, name: st
   if (await within(gone, killPatience)) await settle(house, call.namespace, id);
 }
 
-function requireRunning(house: EngineHouse, call: Call, ref: string, id: string, what: string): void {
-  if (!isAlive(standingOf(house, call, id))) throw notRunning(ref, id, what);
+/** Whether it runs, once a start that is under way is over: its output may be heard before we know that it has begun. */
+async function runs(house: EngineHouse, call: Call, id: string): Promise<boolean> {
+  if (isAlive(standingOf(house, call, id))) return true;
+  using _lock = await house.locks.hold(keyOf(call.namespace, id), call.signal);
+  return isAlive(standingOf(house, call, id));
 }
 
 const notRunning = (ref: string, id: string, what: string): HakoError =>
