@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mount } from '../mounts.ts';
@@ -145,7 +147,8 @@ function processes(at: () => SandboxerUnderTest): void {
     const { sandboxer, rootfs } = at();
     const stubborn = running(rootfs, ['sh', '-c', 'trap "" TERM; while :; do usleep 10000; done']);
     await sandboxer.create(stubborn.request, never);
-    await sandboxer.start(stubborn.ref, never);
+    const { pid: stubbornPid } = await sandboxer.start(stubborn.ref, never);
+    await untilIgnored(stubbornPid, constants.signals.SIGTERM);
     await sandboxer.stop(stubborn.ref, 1, never);
     assert.equal((await sandboxer.wait(stubborn.ref, never)).status, 137);
     await sandboxer.shutdown(stubborn.ref, never);
@@ -168,4 +171,13 @@ function processes(at: () => SandboxerUnderTest): void {
     await sandboxer.shutdown(ref, never).catch(() => {});
     assert.equal((await sandboxer.status(ref, false, never)).state, '');
   });
+}
+
+/** Waits until a process has said that it does not care for a signal: proc_pid_status(5), SigIgn. */
+async function untilIgnored(pid: number, signal: number): Promise<void> {
+  const ignores = (): boolean => {
+    const [, mask = '0'] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+    return ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n;
+  };
+  for (let wait = 0; !ignores() && wait < 500; wait++) await sleep(10);
 }

@@ -28,6 +28,8 @@ export const never = { seconds: -62_135_596_800n, nanos: 0 };
 /** Undefined, too, for Go's zero time, which clients send for "not set". */
 export function fromTimestamp(timestamp: Timestamp | undefined): Date | undefined {
   if (timestamp === undefined || timestamp.seconds <= never.seconds) return undefined;
+  // timestamp.proto: the last one is in the year 9999.
+  if (timestamp.seconds > 253_402_300_799n) throw invalid(`timestamp: ${timestamp.seconds} seconds are out of range`);
   return new Moment(Number(timestamp.seconds) * 1e6 + Math.floor(timestamp.nanos / 1000));
 }
 

@@ -1,10 +1,10 @@
-import { timestampDate } from '@bufbuild/protobuf/wkt';
 import { parseDigest } from '#base/digest.ts';
 import { codeOf, HakoError, invalid } from '#base/errors.ts';
 import type { Blob, BlobWriter, ContentStore, IngestId } from '#core/content.ts';
 import type { Digest } from '#core/images.ts';
 import { Content, type WriteContentResponse } from '#proto/gen/containerd/services/content/v1/content_pb.ts';
 import type { Client } from '#wire/grpc-client.ts';
+import { momentOf } from '#wire/timestamp.ts';
 import { ContentProxyWriter, type WriteRequest } from './content-writer.ts';
 import { ProxyConnection, type ProxyAddress } from './connection.ts';
 import { Exchange } from './exchange.ts';
@@ -93,11 +93,11 @@ export class ContentProxy implements ContentStore {
     });
     if (status === undefined) return undefined;
     const { offset, startedAt, updatedAt } = status;
-    const started = startedAt === undefined ? new Date(0) : timestampDate(startedAt);
+    const started = momentOf(startedAt);
     return {
       offset: this.#writers.get(ingest)?.offset ?? Number(offset),
       startedAt: started,
-      updatedAt: updatedAt === undefined ? started : timestampDate(updatedAt),
+      updatedAt: updatedAt === undefined ? started : momentOf(updatedAt),
     };
   }
 

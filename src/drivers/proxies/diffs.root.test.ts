@@ -4,20 +4,22 @@ import type { Differ } from '#core/differs.ts';
 import { differDiffSuite } from '#core/suites/differ-diff.ts';
 import { differSuite, type DifferUnderTest } from '#core/suites/differ.ts';
 import { Content, WriteAction } from '#proto/gen/containerd/services/content/v1/content_pb.ts';
+import { Leases } from '#proto/gen/containerd/services/leases/v1/leases_pb.ts';
 import { GrpcClient, type Client } from '#wire/grpc-client.ts';
 import { openHarbour, type Harbour } from '../../../test/support/daemon.ts';
 import { DiffProxy } from './diffs.ts';
 
 const never = new AbortController().signal;
-const scope = { namespace: 'suite' };
+// Nothing else holds what the other daemon is given: its collector would take it.
+const scope = { namespace: 'suite', lease: 'suite' };
 const undo = new AsyncDisposableStack();
 let harbour: Harbour;
 let content: Client<typeof Content>;
 before(async () => {
   harbour = await openHarbour(undo);
-  const client = undo.adopt(new GrpcClient(harbour.daemon.address, { 'containerd-namespace': scope.namespace }), (it) =>
-    it.close(),
-  );
+  const headers = { 'containerd-namespace': scope.namespace, 'containerd-lease': scope.lease };
+  const client = undo.adopt(new GrpcClient(harbour.daemon.address, headers), (it) => it.close());
+  await client.service(Leases).create({ id: scope.lease });
   content = client.service(Content);
 });
 after(() => undo.disposeAsync());

@@ -1,11 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import {
-  AnySchema,
-  timestampDate,
-  TimestampSchema,
-  type Any as AnyMessage,
-  type Timestamp,
-} from '@bufbuild/protobuf/wkt';
+import { AnySchema, TimestampSchema, type Any as AnyMessage, type Timestamp } from '@bufbuild/protobuf/wkt';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf } from '#base/errors.ts';
 import type { Any } from '#core/any.ts';
@@ -22,6 +16,7 @@ import type {
 } from '#core/sandboxes.ts';
 import { Controller } from '#proto/gen/containerd/services/sandbox/v1/sandbox_pb.ts';
 import type { CallOptions, Client } from '#wire/grpc-client.ts';
+import { momentOf } from '#wire/timestamp.ts';
 import { ProxyConnection, type ProxyAddress } from './connection.ts';
 
 /** Between two tries to wait at a side that is away, in milliseconds; it grows. */
@@ -61,7 +56,7 @@ export class SandboxProxy implements Sandboxer {
     const { pid, createdAt, labels, address, version, spec } = await this.#ask(ref, signal, (named, call) =>
       this.#client.start(named, call),
     );
-    return { pid, createdAt: dateOf(createdAt), labels, address, version, ...(spec === undefined ? {} : { spec }) };
+    return { pid, createdAt: momentOf(createdAt), labels, address, version, ...(spec === undefined ? {} : { spec }) };
   }
 
   async platform(ref: SandboxRef, signal: AbortSignal): Promise<Platform> {
@@ -79,7 +74,7 @@ export class SandboxProxy implements Sandboxer {
     for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
       try {
         const { exitStatus, exitedAt } = await this.#ask(ref, signal, (named, call) => this.#client.wait(named, call));
-        return { status: exitStatus, at: dateOf(exitedAt) };
+        return { status: exitStatus, at: momentOf(exitedAt) };
       } catch (error) {
         if (codeOf(error) !== 'unavailable' || signal.aborted) throw error;
         await sleep(pause, undefined, { signal });
@@ -90,7 +85,7 @@ export class SandboxProxy implements Sandboxer {
   async status(ref: SandboxRef, verbose: boolean, signal: AbortSignal): Promise<SandboxStatus> {
     const status = await this.#ask(ref, signal, (named, call) => this.#client.status({ ...named, verbose }, call));
     const { pid, state, info, createdAt, exitedAt, extra, address, version } = status;
-    const dates = { createdAt: dateOf(createdAt), exitedAt: dateOf(exitedAt) };
+    const dates = { createdAt: momentOf(createdAt), exitedAt: momentOf(exitedAt) };
     return { pid, state, info, ...dates, ...(extra === undefined ? {} : { extra }), address, version };
   }
 
@@ -102,7 +97,7 @@ export class SandboxProxy implements Sandboxer {
     const { metrics } = await this.#ask(ref, signal, (named, call) => this.#client.metrics(named, call));
     if (metrics === undefined) return undefined;
     const { id, timestamp, data } = metrics;
-    return { id, at: dateOf(timestamp), ...(data === undefined ? {} : { data }) };
+    return { id, at: momentOf(timestamp), ...(data === undefined ? {} : { data }) };
   }
 
   async update(ref: SandboxRef, sandbox: SandboxPlan, fields: readonly string[], signal: AbortSignal): Promise<void> {
@@ -124,9 +119,6 @@ export class SandboxProxy implements Sandboxer {
     return this.#connection.ask(() => body({ sandboxId: id, sandboxer: this.#name }, call));
   }
 }
-
-const dateOf = (timestamp: Timestamp | undefined): Date =>
-  timestamp === undefined ? new Date(0) : timestampDate(timestamp);
 
 const toAny = ({ typeUrl, value }: Any): AnyMessage => create(AnySchema, { typeUrl, value: new Uint8Array(value) });
 

@@ -1,5 +1,5 @@
 import { create, fromBinary } from '@bufbuild/protobuf';
-import { AnySchema, timestampDate, type Timestamp } from '@bufbuild/protobuf/wkt';
+import { AnySchema } from '@bufbuild/protobuf/wkt';
 import { statSync, watch } from 'node:fs';
 import path from 'node:path';
 import { codeOf, HakoError, messageOf } from '#base/errors.ts';
@@ -19,6 +19,7 @@ import { ProcessDetailsSchema } from '#proto/gen/containerd/runc/v1/options_pb.t
 import { Task, type StateResponse } from '#proto/gen/containerd/task/v3/task_pb.ts';
 import { Status } from '#proto/gen/containerd/types/task/task_pb.ts';
 import type { TtrpcOptions, TtrpcService } from '#wire/ttrpc-client.ts';
+import { momentOf } from '#wire/timestamp.ts';
 import { Bundles } from './bundles.ts';
 import { ociFeatures } from './oci-features.ts';
 import { packedOptions, runtimeOptions } from './runtime-options.ts';
@@ -49,9 +50,6 @@ const statuses: Readonly<Record<Status, TaskStatus>> = {
 
 /** How long a force in `discard` may take to end a container, in milliseconds. */
 const dying = 10_000;
-
-const dateOf = (timestamp: Timestamp | undefined): Date =>
-  timestamp === undefined ? new Date(0) : timestampDate(timestamp);
 
 /** Makes containers through our own shim, one for all of them, which is started when the first is asked for. */
 export class ShimRuntime implements Runtime {
@@ -195,7 +193,7 @@ export class ShimRuntime implements Runtime {
       const { pid } = await client.state({ id: ref.id, execId: ref.execId }, call);
       this.#watch(ref, pid);
       const { exitStatus, exitedAt } = await client.wait({ id: ref.id, execId: ref.execId }, call);
-      return { pid, status: exitStatus, at: dateOf(exitedAt) };
+      return { pid, status: exitStatus, at: momentOf(exitedAt) };
     });
   }
 
@@ -211,7 +209,7 @@ export class ShimRuntime implements Runtime {
     );
     this.#witness.release(keyOf(ref));
     if (ref.execId === '') await this.#bundles.remove(ref.namespace, ref.id);
-    return { pid, status: exitStatus, at: dateOf(exitedAt) };
+    return { pid, status: exitStatus, at: momentOf(exitedAt) };
   }
 
   async resize(ref: ProcessRef, size: { width: number; height: number }, signal: AbortSignal): Promise<void> {
@@ -314,6 +312,6 @@ function unlessEnded(error: unknown): void {
 function stateOf(state: StateResponse): ProcessState {
   const { pid, stdin, stdout, stderr, terminal, bundle } = state;
   const status = statuses[state.status] ?? 'unknown';
-  const exit = { pid, status: state.exitStatus, at: dateOf(state.exitedAt) };
+  const exit = { pid, status: state.exitStatus, at: momentOf(state.exitedAt) };
   return { pid, status, bundle, stdio: { stdin, stdout, stderr, terminal }, ...(status === 'stopped' ? { exit } : {}) };
 }

@@ -1,4 +1,3 @@
-import { timestampDate, type Timestamp } from '@bufbuild/protobuf/wkt';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { codeOf, HakoError, messageOf } from '#base/errors.ts';
@@ -18,6 +17,7 @@ import type {
 } from '#core/sandboxes.ts';
 import { Sandbox } from '#proto/gen/containerd/runtime/sandbox/v1/sandbox_pb.ts';
 import type { TtrpcOptions, TtrpcService } from '#wire/ttrpc-client.ts';
+import { momentOf } from '#wire/timestamp.ts';
 import { Bundles } from './bundles.ts';
 import { packedOptions, runtimeOptions } from './runtime-options.ts';
 import type { ShimConnection } from './shim-connection.ts';
@@ -38,9 +38,6 @@ const TASK_API = 3;
 /** How long the shim may take to make a sandbox, and to remove one, in milliseconds. */
 const MAKING_MS = 120_000;
 const REMOVING_MS = 10_000;
-
-const dateOf = (timestamp: Timestamp | undefined): Date =>
-  timestamp === undefined ? new Date(0) : timestampDate(timestamp);
 
 /** Sandboxes of our own shim, which serves the containers in them too. */
 export class ShimSandboxer implements Sandboxer {
@@ -114,7 +111,7 @@ export class ShimSandboxer implements Sandboxer {
       this.#watch(ref, pid);
       return {
         pid,
-        createdAt: dateOf(createdAt),
+        createdAt: momentOf(createdAt),
         labels: {},
         address: this.address,
         version: TASK_API,
@@ -164,7 +161,7 @@ export class ShimSandboxer implements Sandboxer {
       const { pid } = await client.sandboxStatus({ sandboxId: ref.id }, call);
       this.#watch(ref, pid);
       const { exitStatus, exitedAt } = await client.waitSandbox({ sandboxId: ref.id }, call);
-      return { status: exitStatus, at: dateOf(exitedAt) };
+      return { status: exitStatus, at: momentOf(exitedAt) };
     });
   }
 
@@ -172,7 +169,7 @@ export class ShimSandboxer implements Sandboxer {
   async status(ref: SandboxRef, verbose: boolean, signal: AbortSignal): Promise<SandboxStatus> {
     try {
       const { pid, state, info, createdAt, exitedAt, extra } = await this.#state(ref, verbose, signal);
-      const dates = { createdAt: dateOf(createdAt), exitedAt: dateOf(exitedAt) };
+      const dates = { createdAt: momentOf(createdAt), exitedAt: momentOf(exitedAt) };
       const where = { address: this.address, version: TASK_API };
       return { pid, state, info, ...dates, ...(extra === undefined ? {} : { extra }), ...where };
     } catch (error) {
@@ -197,7 +194,7 @@ export class ShimSandboxer implements Sandboxer {
     );
     if (metrics === undefined) return undefined;
     const { id, timestamp, data } = metrics;
-    return { id, at: dateOf(timestamp), ...(data === undefined ? {} : { data }) };
+    return { id, at: momentOf(timestamp), ...(data === undefined ? {} : { data }) };
   }
 
   /** Whatever may be changed of a sandbox concerns clients alone. */
