@@ -18,27 +18,30 @@ export class EncodedReply {
   }
 }
 
+/** Of a number of 32 bits. */
+const LONGEST_VARINT = 5;
+
 /** Bytes of a piece: large enough that few are needed, and too large for the heap that is swept all the time. */
 const PIECE = 128 * 1024;
 
 /**
  * A message whose one field is a list, each item encoded as it comes: ten thousand items are never in memory as objects at
- * once. The bytes are those that the whole message would have.
+ * once. The bytes are those that the whole message would have. An item may come encoded already.
  */
 export function repeated<S extends DescMessage, I extends DescMessage>(
   schema: S,
   field: string & keyof S['field'],
   itemSchema: I,
-  items: Iterable<MessageInitShape<I>>,
+  items: Iterable<MessageInitShape<I> | Uint8Array>,
 ): EncodedReply {
   const described = schema.field[field];
   if (described?.fieldKind !== 'list' || described.message?.typeName !== itemSchema.typeName)
     throw new TypeError(`${schema.typeName}.${field} is no list of ${itemSchema.typeName}`);
+  const tag = new BinaryWriter().tag(described.number, WireType.LengthDelimited).finish();
   const pieces = new Pieces();
   for (const item of items) {
-    const bytes = toBinary(itemSchema, create(itemSchema, item));
-    pieces.add(new BinaryWriter().tag(described.number, WireType.LengthDelimited).uint32(bytes.length).finish());
-    pieces.add(bytes);
+    const bytes = item instanceof Uint8Array ? item : toBinary(itemSchema, create(itemSchema, item));
+    pieces.add(tag, bytes);
   }
   return new EncodedReply(pieces.finish());
 }
@@ -49,14 +52,25 @@ class Pieces {
   #piece = Buffer.allocUnsafeSlow(PIECE);
   #used = 0;
 
-  add(bytes: Uint8Array): void {
-    if (bytes.length > PIECE - this.#used) {
+  /** Adds a tag, a length, and so many bytes. */
+  add(tag: Uint8Array, bytes: Uint8Array): void {
+    const most = tag.length + LONGEST_VARINT + bytes.length;
+    if (most > this.#piece.length - this.#used) {
       this.#full.push(this.#piece.subarray(0, this.#used));
-      this.#piece = Buffer.allocUnsafeSlow(Math.max(PIECE, bytes.length));
+      this.#piece = Buffer.allocUnsafeSlow(Math.max(PIECE, most));
       this.#used = 0;
     }
+    this.#piece.set(tag, this.#used);
+    this.#used += tag.length;
+    this.#varint(bytes.length);
     this.#piece.set(bytes, this.#used);
     this.#used += bytes.length;
+  }
+
+  #varint(value: number): void {
+    let rest = value;
+    for (; rest > 0x7f; rest >>>= 7) this.#piece[this.#used++] = (rest & 0x7f) | 0x80;
+    this.#piece[this.#used++] = rest;
   }
 
   finish(): Uint8Array[] {

@@ -10,6 +10,7 @@ import type { Containers, NewContainer } from '#services/containers.ts';
 import { grpcService, type GrpcService } from '#wire/grpc-service.ts';
 import { repeated } from '#wire/repeated.ts';
 import { callOf } from './call.ts';
+import { containerBytes } from './container-bytes.ts';
 import { fromAny, needed, optionalAny, paths, toAny, toTimestamp } from './convert.ts';
 
 export const containersService = (containers: Containers): GrpcService =>
@@ -20,7 +21,7 @@ export const containersService = (containers: Containers): GrpcService =>
         ListContainersResponseSchema,
         'containers',
         ContainerSchema,
-        containers.list(callOf(call), request.filters).map(toContainer),
+        containers.list(callOf(call), request.filters).map(containerBytes),
       ),
     listStream: async function* (request, call) {
       for (const container of containers.list(callOf(call), request.filters))
@@ -40,7 +41,7 @@ export const containersService = (containers: Containers): GrpcService =>
     },
   });
 
-function toContainer(container: Container): MessageInitShape<typeof ContainerSchema> {
+export function toContainer(container: Container): MessageInitShape<typeof ContainerSchema> {
   const { runtime, spec, extensions } = container;
   return {
     id: container.id,
