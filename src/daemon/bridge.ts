@@ -1,14 +1,9 @@
 import { join } from 'node:path';
-import type { Logger } from '#base/log.ts';
 import { TarArchives } from '#drivers/archives/archives.ts';
-import type { Activator } from '#core/activations.ts';
 import { RootfsDriver } from '#drivers/rootfs/rootfs.ts';
 import { StreamDriver } from '#drivers/streams/streams.ts';
-import type { Ledger } from '#metadata/ledger.ts';
 import { Checkpoints } from '#services/checkpoints.ts';
-import type { ContentSharing } from '#services/content.ts';
 import { Engine } from '#services/engine/engine.ts';
-import type { GcScheduleOptions } from '#services/gc-schedule.ts';
 import { Introspection } from '#services/introspection.ts';
 import { Pulls } from '#services/pull.ts';
 import { Pushes } from '#services/push.ts';
@@ -19,25 +14,13 @@ import { RegistryObjects } from '#services/registry-objects.ts';
 import { Streaming } from '#services/streaming.ts';
 import { Tasks } from '#services/tasks.ts';
 import { Transfers } from '#services/transfer/transfers.ts';
-import type { Config } from './config/schema.ts';
-import type { DiffSettings } from './diff-settings.ts';
 import { gcStatus } from './gc-settings.ts';
-import type { StartedPlugins } from './plugins.ts';
-import { buildStores } from './stores.ts';
+import { buildStores, type StoreParts } from './stores.ts';
 import { containerdVersion, version } from './version.ts';
 
-export interface BridgeParts {
+export interface BridgeParts extends StoreParts {
   readonly root: string;
   readonly state: string;
-  readonly ledger: Ledger;
-  readonly plugins: StartedPlugins;
-  readonly activator: Activator;
-  readonly diffs: DiffSettings;
-  readonly gc: GcScheduleOptions;
-  readonly sharing: ContentSharing;
-  /** How much of the event journal is kept. */
-  readonly journal: Config['journal'];
-  readonly logger: Logger;
   /** Ends with the daemon. */
   readonly signal: AbortSignal;
 }

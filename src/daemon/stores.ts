@@ -1,10 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { HakoError } from '#base/errors.ts';
+import type { Logger } from '#base/log.ts';
+import type { Activator } from '#core/activations.ts';
 import { eventCodec } from '#doors/containerd/event-any.ts';
+import type { Ledger } from '#metadata/ledger.ts';
 import { Containers } from '#services/containers.ts';
-import { Content } from '#services/content.ts';
+import { Content, type ContentSharing } from '#services/content.ts';
 import { Diffs } from '#services/diffs.ts';
 import { Events } from '#services/events.ts';
+import type { GcScheduleOptions } from '#services/gc-schedule.ts';
 import { GarbageCollector } from '#services/gc.ts';
 import { Images } from '#services/images.ts';
 import { Journal } from '#services/journal.ts';
@@ -12,13 +16,24 @@ import { Leases } from '#services/leases.ts';
 import { Mounts } from '#services/mounts.ts';
 import { Namespaces } from '#services/namespaces.ts';
 import { Snapshots } from '#services/snapshots.ts';
-import type { BridgeParts } from './bridge.ts';
-import { orderedDiffers } from './diff-settings.ts';
+import type { Config } from './config/schema.ts';
+import { orderedDiffers, type DiffSettings } from './diff-settings.ts';
+import type { StartedPlugins } from './plugins.ts';
 
-export type Stores = ReturnType<typeof buildStores>;
+export interface StoreParts {
+  readonly ledger: Ledger;
+  readonly plugins: StartedPlugins;
+  readonly activator: Activator;
+  readonly diffs: DiffSettings;
+  readonly gc: GcScheduleOptions;
+  readonly sharing: ContentSharing;
+  /** How much of the event journal is kept. */
+  readonly journal: Config['journal'];
+  readonly logger: Logger;
+}
 
 /** The services that keep things, and the collector of what nobody wants any more. None of them runs or fetches anything. */
-export function buildStores(parts: Omit<BridgeParts, 'root' | 'state' | 'signal'>) {
+export function buildStores(parts: StoreParts) {
   const { ledger, plugins, logger } = parts;
   const drivers = plugins.all('snapshotter');
   const [defaultSnapshotter] = drivers.keys();
